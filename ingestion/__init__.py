@@ -1,0 +1,1 @@
+"""What arrives: source systems, mappings, the gates and the quarantine."""

@@ -1,0 +1,90 @@
+"""The archive: every file received, unchanged, by content hash, and the manifest of the loads they came in.
+
+The manifest (`archive/manifest.jsonl`) is the only source of recorded time. Its lines are only ever added to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from settlement.instance import Instance
+
+LOADER = "indlaesning"
+
+
+@dataclass(frozen=True)
+class ReceivedFile:
+    """One file of a load: the system it came from, its name as received and the SHA-256 of its bytes."""
+
+    system: str
+    name: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load: files judged together. `dated` is the extract date, or the receipt's for loader folders."""
+
+    load_id: int
+    received_at: str
+    received_by: str
+    dated: str
+    files: tuple[ReceivedFile, ...]
+
+    @property
+    def systems(self) -> list[str]:
+        """The systems the files came from."""
+        return sorted({file.system for file in self.files})
+
+
+def archived_path(instance: Instance, sha256: str) -> Path:
+    """Where the bytes with that hash lie."""
+    return instance.archive / "files" / sha256[:2] / sha256
+
+
+def loads(instance: Instance) -> list[Load]:
+    """Every load of the instance in the order received."""
+    manifest = instance.archive / "manifest.jsonl"
+    if not manifest.exists():
+        return []
+    entries = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    return [Load(**{**e, "files": tuple(ReceivedFile(**f) for f in e["files"])}) for e in entries]
+
+
+def keep(instance: Instance, system: str, name: str, path: Path) -> ReceivedFile:
+    """Copies a file into the archive under its hash; the same bytes are kept once."""
+    digest = hashlib.sha256()
+    with path.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            digest.update(chunk)
+    received = ReceivedFile(system, name, digest.hexdigest(), path.stat().st_size)
+    target = archived_path(instance, received.sha256)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_suffix(".part")
+        shutil.copyfile(path, unfinished)
+        os.replace(unfinished, target)
+    return received
+
+
+def record(instance: Instance, received_by: str, dated: str, files: list[ReceivedFile]) -> Load:
+    """Adds a load to the manifest."""
+    load = Load(
+        load_id=len(loads(instance)) + 1,
+        received_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        received_by=received_by,
+        dated=dated,
+        files=tuple(files),
+    )
+    with (instance.archive / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
+        manifest.write(json.dumps(asdict(load), ensure_ascii=False) + "\n")
+        manifest.flush()
+        os.fsync(manifest.fileno())
+    return load

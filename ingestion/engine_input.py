@@ -1,0 +1,111 @@
+"""Binds the engine's inputs and the counterparties' addresses to the canonical tables and the register."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from settlement.engine.settle import INPUTS
+from settlement.instance import Instance
+from settlement.ledger import decisions
+from settlement.ledger.models import Decision, LedgerLine
+from settlement.reference import account_rules, municipality_names
+
+FROM_ELSEWHERE = {"posting_account_rule", "refused_line", "allowed_late", "ledger_line"}
+BATCH = 100_000
+
+_LEDGER_TYPES = {
+    "line_number": pa.int64(), "process": pa.string(), "service_line_id": pa.string(), "delivery_month": pa.date32(),
+    "price_oere": pa.int64(), "counterparty": pa.string(), "account": pa.string(), "quantity_num": pa.int64(),
+    "quantity_den": pa.int64(), "amount_oere": pa.int64(), "vat_oere": pa.int64(), "document_number": pa.string(),
+}  # fmt: skip
+
+
+def bind(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, only_line: str | None = None) -> None:
+    """Binds every table of `settle.INPUTS`; with `only_line` the facts of that one service line."""
+    for table, columns in INPUTS.items():
+        if table not in FROM_ELSEWHERE:
+            chosen = (
+                f" WHERE service_line_id = {_quoted(only_line)}" if only_line and "service_line_id" in columns else ""
+            )
+            con.execute(
+                f"CREATE OR REPLACE TEMP VIEW {table} AS SELECT {', '.join(columns)} FROM canonical.{table}{chosen}"
+            )
+    rules = account_rules(instance)
+    _bind_rows(con, "posting_account_rule", INPUTS["posting_account_rule"], [pa.date32()] * 2 + [pa.string()] * 4, [
+        [getattr(rule, column) for column in INPUTS["posting_account_rule"]] for rule in rules
+    ])  # fmt: skip
+    with Session(engine) as session:
+        made = session.scalars(select(Decision)).all()
+    _bind_rows(con, "allowed_late", INPUTS["allowed_late"], [pa.string(), pa.date32(), pa.string()], [
+        [d.service_line_id, d.delivery_month, d.counterparty] for d in made if d.kind == decisions.ALLOW_LATE
+    ])  # fmt: skip
+    _bind_rows(con, "set_aside", ("file_hash", "row"), [pa.string(), pa.int64()], [
+        [d.file_hash, d.row] for d in made if d.kind == decisions.SET_ASIDE
+    ])  # fmt: skip
+    # A refused row of a stored line parks it until it is replaced or set aside (loader.md).
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE refused_line AS
+        SELECT DISTINCT q.service_line_id FROM quarantine.refused q
+        JOIN canonical.service_line l ON l.service_line_id = q.service_line_id
+        WHERE q.closed_by_load IS NULL
+        AND NOT EXISTS (FROM set_aside s WHERE s.file_hash = q.file_hash AND s.row = q.row)""")
+    _bind_ledger(con, engine, only_line)
+
+
+def bind_parties(con: duckdb.DuckDBPyConnection, instance: Instance, booking_date: date) -> None:
+    """Binds `party`: every possible counterparty's name, numbers and address on the booking date.
+
+    A municipality or region without a row in modparter has its name from the register and no delivery address.
+    """
+    names = municipality_names()
+    _bind_rows(con, "municipality", ("code", "name"), [pa.string()] * 2, [list(pair) for pair in names.items()])
+    con.execute(f"""
+        CREATE OR REPLACE TEMP VIEW party AS
+        WITH dated AS (
+            SELECT *, row_number() OVER (PARTITION BY code ORDER BY valid_from DESC) AS newest
+            FROM canonical.counterparty WHERE NOT withdrawn AND valid_from <= DATE '{booking_date.isoformat()}'
+        )
+        SELECT m.code AS counterparty, CASE WHEN m.code = '{instance.municipality}' THEN 'egen' ELSE 'kommune' END AS kind,
+            coalesce(d.name, m.name) AS name, coalesce(d.cvr, '') AS cvr, coalesce(d.ean, '') AS ean,
+            coalesce(d.address, '') AS address, coalesce(d.contact, '') AS contact
+        FROM municipality m LEFT JOIN dated d ON d.code = m.code AND d.newest = 1
+        UNION ALL
+        SELECT p.department, 'afdeling', coalesce(any_value(d.name), p.department), '', coalesce(any_value(d.ean), ''), '', ''
+        FROM canonical.service_package p LEFT JOIN canonical.department d ON d.department = p.department AND NOT d.withdrawn
+        WHERE p.department IS NOT NULL AND p.department NOT IN (SELECT code FROM municipality)
+        GROUP BY p.department""")
+
+
+def _bind_ledger(con, engine: Engine, only_line: str | None) -> None:
+    table = LedgerLine.__table__
+    query = select(*(table.c[column] for column in _LEDGER_TYPES))
+    if only_line:
+        query = query.where(table.c.service_line_id == only_line)
+    schema = pa.schema(_LEDGER_TYPES)
+    con.register("ledger_rows", schema.empty_table())
+    con.execute("CREATE OR REPLACE TEMP TABLE ledger_line AS FROM ledger_rows")
+    con.unregister("ledger_rows")
+    with engine.connect() as connection:
+        for rows in connection.execution_options(yield_per=BATCH).execute(query).partitions():
+            columns = zip(*rows, strict=True)
+            arrow = pa.table([pa.array(c, t) for c, t in zip(columns, schema.types, strict=True)], schema=schema)
+            con.register("ledger_rows", arrow)
+            con.execute("INSERT INTO ledger_line FROM ledger_rows")
+            con.unregister("ledger_rows")
+
+
+def _bind_rows(con, name: str, columns, types, rows: list[list]) -> None:
+    values = list(zip(*rows, strict=True)) or [[] for _ in columns]
+    arrow = pa.table([pa.array(v, t) for v, t in zip(values, types, strict=True)], names=list(columns))
+    con.register("bound_rows", arrow)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS FROM bound_rows")
+    con.unregister("bound_rows")
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

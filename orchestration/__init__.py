@@ -1,0 +1,1 @@
+"""Wiring: the command line and Dagster. No rule of the domain lives here."""

@@ -1,0 +1,313 @@
+"""The program `afregning` (loader.md, commands). Each command imports only what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from datetime import date
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0 done, 1 the input or the state is at fault, 2 wrong usage."""
+    from settlement.faults import Fault
+
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as usage:
+        return int(usage.code or 0)
+    try:
+        return options.command(options) or 0
+    except Fault as fault:
+        print(f"afregning: {fault}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="afregning", description="Nøjagtig afregning af sociale ydelser.")
+    commands = parser.add_subparsers(required=True, metavar="kommando")
+
+    def command(name: str, run, help: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.set_defaults(command=run)
+        return sub
+
+    new = command("new", _new, "laver en tom instans")
+    new.add_argument("--municipality", default="661", metavar="KODE", help="egen kommunekode")
+    new.add_argument("--with-demo-users", action="store_true", help="opretter anna og bo som controllere")
+
+    demo = command("demo", _demo, "skriver en opdigtet kommunes udtræk i kildernes landingsmapper")
+    demo.add_argument("--population", type=int, default=58_000, metavar="N", help="indbyggere (1.000–6.000.000)")
+    demo.add_argument("--months", type=int, default=24, metavar="M", help="måneders historik")
+    demo.add_argument("--until", type=_month, metavar="ÅÅÅÅ-MM", help="sidste måned; ellers den seneste hele")
+    demo.add_argument("--seed", type=int, default=1, metavar="S")
+
+    load = command("load", _load, "tager indlæsningsfiler ind")
+    load.add_argument("paths", nargs="+", type=Path, metavar="STI", help="fil, mappe eller zip")
+
+    command("run", _run, "alt, der venter: indlæsning, kontrol, forslag og marts")
+
+    settle = command("settle", _settle, "laver et forslag og bogfører det med --book")
+    settle.add_argument("process", metavar="PROCES")
+    settle.add_argument("--through", type=_month, required=True, metavar="ÅÅÅÅ-MM")
+    settle.add_argument("--timing", choices=("bagud", "forud"), default="bagud")
+    settle.add_argument("--date", type=_day, default=None, metavar="DATO", help="bogføringsdato; ellers i dag")
+    settle.add_argument("--book", action="store_true")
+    settle.add_argument("--by", metavar="A", help="den der bogfører")
+    settle.add_argument("--approved-by", metavar="B", help="den der godkender")
+    settle.add_argument("--out", type=Path, metavar="FIL")
+
+    user = commands.add_parser("user", help="brugere").add_subparsers(required=True, metavar="handling")
+    add = user.add_parser("add", help="opretter en bruger")
+    add.add_argument("name", metavar="NAVN")
+    add.add_argument("--role", required=True, metavar="ROLLE")
+    add.add_argument("--department", default="", metavar="AFDELING")
+    add.set_defaults(command=_user_add)
+
+    lines = command("lines", _lines, "bogførte linjer som CSV eller Parquet")
+    lines.add_argument("--run", type=int, metavar="R")
+    lines.add_argument("--process", metavar="P")
+    lines.add_argument("--out", type=Path, required=True, metavar="FIL")
+
+    exceptions = command("exceptions", _exceptions, "hvad der er parkeret eller i karantæne nu")
+    exceptions.add_argument("--out", type=Path, required=True, metavar="FIL")
+
+    explain = command("explain", _explain, "hvordan et beløb er blevet til")
+    explain.add_argument("service_line_id", metavar="YDELSE_ID")
+    explain.add_argument("month", type=_month, metavar="ÅÅÅÅ-MM")
+
+    verify = command("verify", _verify, "kontrollerer regnskabet og dets kæde")
+    verify.add_argument("--head", metavar="HASH")
+
+    up = command("up", _up, "starter Dagster og dashboards")
+    up.add_argument("--dagster-port", type=int, default=3000)
+    up.add_argument("--dashboard-port", type=int, default=8501)
+    return parser
+
+
+def _new(options) -> int:
+    from sqlalchemy.orm import Session
+
+    from settlement.faults import InputFault
+    from settlement.instance import create_folders, home_folder
+    from settlement.ledger.register import add_user, open_register
+    from settlement.reference import municipality_names
+
+    code = options.municipality.lstrip("0")
+    if code not in municipality_names():
+        raise InputFault(f"Kommunekoden {options.municipality} findes ikke i registeret. Brug f.eks. 461.")
+    instance = create_folders(home_folder(), code)
+    engine = open_register(instance)
+    if options.with_demo_users:
+        with Session(engine) as session, session.begin():
+            for name in ("anna", "bo"):
+                add_user(session, name, "controller")
+    print(f"Ny instans for {municipality_names()[code]} i {instance.home}")
+    return 0
+
+
+def _demo(options) -> int:
+    from ingestion.demo import write_demo
+    from settlement.engine.calendar import add_months
+    from settlement.instance import REFERENCE, open_instance
+
+    instance = open_instance()
+    summary = write_demo(
+        instance.landing, population=options.population, months=options.months,
+        until=f"{options.until or add_months(date.today(), -1):%Y-%m}", seed=options.seed,
+        municipality=instance.municipality, reference=REFERENCE, progress=_say,
+    )  # fmt: skip
+    for name, rows in summary["rows"].items():
+        print(f"{rows:>10}  {name}")
+    return 0
+
+
+def _load(options) -> int:
+    from ingestion.archive import LOADER
+    from ingestion.reading import find_files
+    from ingestion.warehouse import open_warehouse, receive, scratch_folder
+    from orchestration.pipeline import judge_unjudged
+    from settlement.instance import open_instance
+    from settlement.ledger.register import open_register
+
+    instance = open_instance()
+    engine = open_register(instance)
+    with scratch_folder() as scratch, open_warehouse(instance) as con:
+        found = [(LOADER, name, path) for given in options.paths for name, path in find_files(given, Path(scratch))]
+        _, reports = receive(
+            con, instance, found, dated=date.today().isoformat(), received_by=getpass.getuser(), progress=_say
+        )
+        judge_unjudged(con, instance, engine)
+    for report in reports:
+        if report.fault:
+            print(f"afregning: {report.fault}", file=sys.stderr)
+            continue
+        print(
+            f"{report.name}: {report.rows_read} rækker læst, {report.rows_accepted} modtaget, "
+            f"{report.rows_quarantined} i karantæne, {report.rows_warned} med advarsel"
+        )
+        if report.unknown_columns:
+            print(f"{report.name}: ukendte kolonner er gemt, men ikke brugt: {', '.join(report.unknown_columns)}")
+    if not reports:
+        print("Der var ingen filer at indlæse.")
+    return 1 if any(report.fault for report in reports) else 0
+
+
+def _run(options) -> int:
+    from orchestration.runner import run_pipeline
+    from settlement.instance import open_instance
+
+    return run_pipeline(open_instance(), today=date.today(), progress=_say)
+
+
+def _settle(options) -> int:
+    from sqlalchemy.orm import Session
+
+    from ingestion.warehouse import open_warehouse
+    from orchestration.pipeline import judge_unjudged, settle_process
+    from settlement.faults import InputFault, StateFault
+    from settlement.instance import open_instance
+    from settlement.ledger import lines_file
+    from settlement.ledger.booking import approve, book
+    from settlement.ledger.delivery import deliver
+    from settlement.ledger.register import MAY_BOOK, open_register, user_with_right
+    from settlement.processes import process
+
+    chosen = process(options.process)
+    instance = open_instance()
+    engine = open_register(instance)
+    if options.book:
+        if not (options.by and options.approved_by):
+            raise InputFault("Bogføring kræver to personer: --by A og --approved-by B.")
+        if options.by == options.approved_by:
+            raise StateFault("Den, der bogfører, må ikke selv godkende. Angiv to forskellige brugere.")
+        with Session(engine) as session:
+            for name in (options.by, options.approved_by):
+                user_with_right(session, name, MAY_BOOK, "bogføre og godkende afregninger")
+    with open_warehouse(instance) as con:
+        judge_unjudged(con, instance, engine)
+        proposal = settle_process(
+            con, instance, engine, process=chosen.name, timing=options.timing, through=options.through,
+            booking_date=options.date or date.today(), created_by=options.by or getpass.getuser(),
+        )  # fmt: skip
+    print(
+        f"Forslag {proposal.proposal_id}: {chosen.title}, {options.timing}, til og med {options.through:%Y-%m}: "
+        f"{proposal.line_count} linjer, {lines_file.money_text(proposal.amount_oere)} kr."
+    )
+    run = None
+    if options.book and proposal.line_count:
+        with Session(engine) as session, session.begin():
+            approve(session, proposal.proposal_id, proposal.hash, options.approved_by)
+        run = book(instance, engine, proposal.proposal_id, options.by)
+        delivered = deliver(instance, engine)
+        print(f"Kørsel {run.run_no} er bogført. Hoved: {run.hash}")
+        print("Udbakke: " + ", ".join(f"{count} {status}" for status, count in sorted(delivered.items())))
+    elif not proposal.line_count:
+        print("Der er intet nyt at afregne.")
+    if options.out:
+        rows = (
+            lines_file.booked_rows(engine, run.run_no)
+            if run
+            else lines_file.proposed_rows(engine, proposal.proposal_id)
+        )
+        lines_file.write_rows(options.out, lines_file.HEADER, rows)
+    return 0
+
+
+def _user_add(options) -> int:
+    from sqlalchemy.orm import Session
+
+    from settlement.instance import open_instance
+    from settlement.ledger.register import add_user, open_register
+
+    with Session(open_register(open_instance())) as session, session.begin():
+        add_user(session, options.name, options.role, options.department)
+    print(f"Brugeren «{options.name}» er oprettet som {options.role}.")
+    return 0
+
+
+def _lines(options) -> int:
+    from settlement.instance import open_instance
+    from settlement.ledger import lines_file
+    from settlement.ledger.register import open_register
+
+    rows = lines_file.booked_rows(open_register(open_instance()), options.run, options.process)
+    print(f"{lines_file.write_rows(options.out, lines_file.HEADER, rows)} linjer skrevet i {options.out}")
+    return 0
+
+
+def _exceptions(options) -> int:
+    from ingestion.warehouse import open_warehouse
+    from orchestration.exceptions import HEADER, current_exceptions
+    from settlement.instance import open_instance
+    from settlement.ledger.lines_file import write_rows
+    from settlement.ledger.register import open_register
+
+    instance = open_instance()
+    with open_warehouse(instance) as con:
+        count = write_rows(options.out, HEADER, current_exceptions(con, instance, open_register(instance)))
+    print(f"{count} undtagelser skrevet i {options.out}")
+    return 0
+
+
+def _explain(options) -> int:
+    from ingestion.warehouse import open_warehouse
+    from orchestration.explain import explain
+    from settlement.instance import open_instance
+    from settlement.ledger.register import open_register
+
+    instance = open_instance()
+    with open_warehouse(instance) as con:
+        for sentence in explain(con, instance, open_register(instance), options.service_line_id, options.month):
+            print(sentence)
+    return 0
+
+
+def _verify(options) -> int:
+    from settlement.instance import open_instance
+    from settlement.ledger.register import open_register
+    from settlement.ledger.verify import verify
+
+    instance = open_instance()
+    broken = verify(instance, open_register(instance), options.head)
+    for sentence in broken:
+        print(sentence)
+    if not broken:
+        print("Regnskabet er helt: linjer, bilag, posteringer, numre, filer og kæde stemmer.")
+    return 1 if broken else 0
+
+
+def _up(options) -> int:
+    from orchestration.serve import serve
+    from settlement.instance import open_instance
+
+    return serve(open_instance(), options.dagster_port, options.dashboard_port)
+
+
+def _month(text: str) -> date:
+    from settlement.engine.calendar import parse_month
+
+    try:
+        return parse_month(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"«{text}» er ingen måned. Skriv åååå-mm.") from None
+
+
+def _day(text: str) -> date:
+    from datetime import datetime
+
+    for pattern in ("%d-%m-%Y", "%Y-%m-%d"):
+        try:
+            return datetime.strptime(text, pattern).date()
+        except ValueError:
+            continue
+    raise argparse.ArgumentTypeError(f"«{text}» er ingen dato. Skriv dd-mm-åååå eller åååå-mm-dd.")
+
+
+def _say(sentence: str) -> None:
+    print(f"· {sentence}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""What is parked or quarantined now, with reasons, as the public exceptions file (loader.md, commands)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from ingestion.engine_input import bind
+from settlement.instance import Instance
+from settlement.ledger.proposals import compute, newest_proposals
+
+HEADER = (
+    "type", "aarsag", "kilde", "fil", "raekke", "kolonne", "vaerdi", "ydelse_id", "leverancemaaned", "besked",
+)  # fmt: skip
+PARKED = {
+    "mangler_takst": "Der er ingen takst på mindst én dag med vægt. Send taksten; måneden afregnes derefter.",
+    "mangler_betaler": "Der er ingen betaler på mindst én dag med vægt. Send betaleren; måneden afregnes derefter.",
+    "afventer_rettelse": "En afvist række hører til ydelsen. Send den rettet, eller sæt den til side.",
+    "for_sent": "Kravet er rejst efter fristen. En controller afgør med en begrundelse, om det skal med.",
+}
+
+
+def current_exceptions(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine) -> Iterator[tuple[str, ...]]:
+    """Open quarantine rows, then what the newest proposal of each process and timing would park now."""
+    quarantined = con.execute("""
+        SELECT q.reason, coalesce(f.system, ''), q.file_name, q.row, coalesce(q.column_name, ''), q.value,
+            coalesce(q.service_line_id, ''), q.message
+        FROM quarantine.refused q
+        LEFT JOIN (SELECT DISTINCT file_hash, name, system FROM raw.file) f ON f.file_hash = q.file_hash AND f.name = q.file_name
+        WHERE q.closed_by_load IS NULL
+        ORDER BY q.load_id, q.file_name, q.row, q.loader_file""").fetchall()
+    for reason, system, file, row, column, value, line, message in quarantined:
+        yield "karantaene", reason, system, file, str(row), column, value, line, "", message
+    with Session(engine) as session:
+        newest = newest_proposals(session)
+    bind(con, instance, engine)
+    for proposal in newest:
+        compute(
+            con, instance.municipality, process=proposal.process, timing=proposal.timing, through=proposal.through,
+            booking_date=proposal.booking_date,
+        )  # fmt: skip
+        parked = con.execute("""
+            SELECT p.reason, coalesce(f.system, ''), coalesce(f.name, ''), l.source_row, p.service_line_id,
+                strftime(p.delivery_month, '%Y-%m')
+            FROM parked_line p JOIN service_line l USING (service_line_id)
+            LEFT JOIN (SELECT file_hash, any_value(name) AS name, any_value(system) AS system FROM raw.file GROUP BY ALL) f
+                ON f.file_hash = l.source_file
+            ORDER BY p.service_line_id, p.delivery_month, p.counterparty""").fetchall()
+        for reason, system, file, row, line, month in parked:
+            message = f"{proposal.process}, {proposal.timing}: {PARKED[reason]}"
+            yield "parkeret", reason, system, file, str(row), "", "", line, month, message

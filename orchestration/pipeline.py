@@ -1,0 +1,210 @@
+"""The way through, step by step: what the command line, Dagster and the tests all call.
+
+Every step is safe to run again: what is done already is left as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from ingestion import archive
+from ingestion.engine_input import bind, bind_parties
+from ingestion.mapping import load_mappings
+from ingestion.quality import judge_loads
+from ingestion.warehouse import FileReport, receive
+from settlement.engine import settle
+from settlement.engine.calendar import add_months
+from settlement.instance import Instance
+from settlement.ledger.models import Base, GateVerdict, Proposal
+from settlement.ledger.proposals import propose
+from settlement.processes import PROCESSES, TIMINGS
+from settlement.reference import municipality_names
+
+Progress = Callable[[str], None]
+DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
+SYSTEM_USER = "platformen"
+EXTRACT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+FOR_MARTS = (
+    "settlement_run", "document", "ledger_line", "posting", "proposal", "proposal_line", "parked_line", "outbox",
+    "gate_verdict",
+)  # fmt: skip
+
+
+def waiting(instance: Instance) -> dict[str, list[tuple[str, str, Path]]]:
+    """Files in the landing folders that no load has, by extract date: one load each, oldest first.
+
+    The extract date is the first yyyy-mm-dd of the file's name, else the day it was written.
+    """
+    known = {(f.system, f.name, f.sha256) for load in archive.loads(instance) for f in load.files}
+    found: dict[str, list[tuple[str, str, Path]]] = {}
+    for system in (*load_mappings(), archive.LOADER):
+        folder = instance.landing / system
+        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+            if path.name.startswith(".") or (system, path.name, _digest(path)) in known:
+                continue
+            named = EXTRACT_DATE.search(path.name)
+            dated = named.group() if named else date.fromtimestamp(path.stat().st_mtime).isoformat()
+            found.setdefault(dated, []).append((system, path.name, path))
+    return dict(sorted(found.items()))
+
+
+def ingest(
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, progress: Progress
+) -> list[tuple[int | None, list[FileReport]]]:
+    """Takes every waiting delivery in, judges its rows and keeps the verdicts; returns load id and report of each."""
+    done = []
+    for dated, files in waiting(instance).items():
+        progress(f"Levering {dated}: {len(files)} filer")
+        load_id, reports = receive(con, instance, files, dated=dated, received_by=SYSTEM_USER, progress=progress)
+        done.append((load_id, reports))
+    judge_unjudged(con, instance, engine)
+    return done
+
+
+def judge_unjudged(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine) -> list[int]:
+    """Keeps the row and canonical verdicts of loads that have none; returns their ids."""
+    with Session(engine) as session:
+        judged = set(session.scalars(select(GateVerdict.load_id)))
+    missing = [load.load_id for load in archive.loads(instance) if load.load_id not in judged]
+    judge_loads(con, instance, engine, missing)
+    return missing
+
+
+def settle_process(
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, process: str, timing: str, through: date,
+    booking_date: date, created_by: str,
+) -> Proposal:  # fmt: skip
+    """The proposal of one process and timing through a delivery month."""
+    bind(con, instance, engine)
+    bind_parties(con, instance, booking_date)
+    return propose(
+        instance, engine, con, process=process, timing=timing, through=through, booking_date=booking_date,
+        created_by=created_by, last_load_id=last_load_id(instance),
+    )  # fmt: skip
+
+
+def settle_all(
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, today: date, progress: Progress
+) -> list[Proposal]:
+    """A proposal of every process, in arrears through last month and in advance through this one."""
+    proposals = []
+    for process in PROCESSES.values():
+        for timing in TIMINGS:
+            through = add_months(today, -1 if timing == "bagud" else 0)
+            progress(f"{process.title}, {timing}, til og med {through:%Y-%m}")
+            proposals.append(
+                settle_process(
+                    con, instance, engine, process=process.name, timing=timing, through=through, booking_date=today,
+                    created_by=SYSTEM_USER,
+                )
+            )  # fmt: skip
+    return proposals
+
+
+def derive(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, horizon: date) -> dict[str, int]:
+    """Writes what the marts read beside the canonical tables: entitlement through the horizon's year, the ledger
+    and the register of municipalities. Returns rows by table."""
+    bind(con, instance, engine)
+    settle.entitle(con, own_municipality=instance.municipality, through=date(horizon.year, 12, 1))
+    con.execute(
+        "CREATE SCHEMA IF NOT EXISTS settlement; CREATE SCHEMA IF NOT EXISTS ledger; CREATE SCHEMA IF NOT EXISTS reference"
+    )
+    rows = {}
+    for table in ("piece", "day_weight"):
+        con.execute(f"CREATE OR REPLACE TABLE settlement.{table} AS FROM temp.{table}")
+        rows[f"settlement.{table}"] = con.execute(f"SELECT count(*) FROM settlement.{table}").fetchone()[0]
+    for table in FOR_MARTS:
+        rows[f"ledger.{table}"] = _copy_register_table(con, engine, table)
+    con.register("names", pa.table({"code": list(municipality_names()), "name": list(municipality_names().values())}))
+    con.execute("CREATE OR REPLACE TABLE reference.municipality AS FROM names")
+    con.unregister("names")
+    return rows
+
+
+def dbt_variables(instance: Instance, horizon: date) -> dict[str, str]:
+    """The variables of a dbt build: the municipality, the build's identity and the salt of pseudonymous keys."""
+    built_at = datetime.now(UTC).isoformat(timespec="seconds")
+    return {
+        "own_municipality": instance.municipality,
+        "build_id": hashlib.sha256(f"{instance.home}{datetime.now(UTC).isoformat()}".encode()).hexdigest()[:16],
+        "built_at": built_at,
+        "horizon": horizon.replace(day=1).isoformat(),
+        "person_salt": _person_salt(instance),
+    }
+
+
+def last_load_id(instance: Instance) -> int:
+    """The id of the newest load, 0 where there is none."""
+    return max((load.load_id for load in archive.loads(instance)), default=0)
+
+
+def serve(instance: Instance, dagster_port: int, dashboard_port: int) -> list[subprocess.Popen]:
+    """Starts the Dagster UI with its daemon, and the dashboards, on this machine only."""
+    root = DBT_PROJECT.parent
+    environment = os.environ | {"AFREGNING_HOME": str(instance.home), "DAGSTER_HOME": str(dagster_home(instance))}
+    dagster = [
+        sys.executable, "-m", "dagster", "dev", "-w", str(root / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(dagster_port),
+    ]  # fmt: skip
+    streamlit = [
+        sys.executable, "-m", "streamlit", "run", str(root / "dashboards" / "app.py"), "--server.port", str(dashboard_port),
+        "--server.address", "127.0.0.1", "--server.headless", "true",
+    ]  # fmt: skip
+    return [
+        subprocess.Popen(dagster, cwd=root, env=environment, start_new_session=True),
+        subprocess.Popen(streamlit, cwd=root / "dashboards", env=environment, start_new_session=True),
+    ]
+
+
+def dagster_home(instance: Instance) -> Path:
+    """Dagster's own storage, made with its settings where it is missing."""
+    home = instance.home / "dagster"
+    home.mkdir(exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(
+            "telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    default_limit: 1\n", encoding="utf-8"
+        )
+    return home
+
+
+def _copy_register_table(con, engine: Engine, name: str) -> int:
+    table = Base.metadata.tables[name]
+    types = {"VARCHAR": pa.string(), "DATE": pa.date32(), "DATETIME": pa.timestamp("us"), "BOOLEAN": pa.bool_()}
+    schema = pa.schema([(c.name, types.get(str(c.type), pa.int64())) for c in table.c])
+    con.register("copied", schema.empty_table())
+    con.execute(f"CREATE OR REPLACE TABLE ledger.{name} AS FROM copied")
+    con.unregister("copied")
+    with engine.connect() as connection:
+        for rows in connection.execution_options(yield_per=100_000).execute(select(table)).partitions():
+            columns = zip(*rows, strict=True)
+            con.register(
+                "copied", pa.table([pa.array(v, t) for v, t in zip(columns, schema.types, strict=True)], schema=schema)
+            )
+            con.execute(f"INSERT INTO ledger.{name} FROM copied")
+            con.unregister("copied")
+        return connection.scalar(select(func.count()).select_from(table))
+
+
+def _person_salt(instance: Instance) -> str:
+    path = instance.home / "person_salt"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(os.urandom(16).hex(), encoding="utf-8")
+    return path.read_text(encoding="utf-8")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What is owed: the engine, the ledger, the business processes and the documents they produce."""

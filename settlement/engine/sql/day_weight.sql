@@ -1,0 +1,53 @@
+-- Grain: one span × one delivery month: how much weight its days carry (§ 3), in parts of `basis`.
+-- For delivered units the weight is the registered quantity in ten-thousandths, one row per registration.
+WITH
+span_in_month AS (
+    SELECT
+        s.*, m.delivery_month, m.first_day, m.days_in_month,
+        greatest(s.from_day, m.first_day) AS a, least(s.to_day, m.last_day) AS b
+    FROM span AS s JOIN calendar_month AS m ON m.last_day >= s.from_day AND m.first_day <= s.to_day
+    WHERE s.unit <> 'leveret'
+),
+weighed AS (
+    SELECT
+        s.*,
+        CASE
+            WHEN s.unit = 'hverdag' THEN through_b.weekdays - before_a.weekdays
+            WHEN s.unit = 'maaned' AND s.proration = 'tredivedel' THEN through_b.thirtieths - before_a.thirtieths
+            WHEN s.unit = 'maaned' AND s.proration = 'hel' THEN
+                CASE WHEN s.a = greatest(s.start_day, s.first_day) THEN 1 ELSE 0 END
+            WHEN s.unit = 'engang' THEN CASE WHEN s.a = s.start_day THEN 1 ELSE 0 END
+            ELSE s.b - s.a + 1
+        END AS weight,
+        CASE
+            WHEN s.unit IN ('uge', 'time') THEN 7
+            WHEN s.unit = 'aar' THEN 12 * s.days_in_month
+            WHEN s.unit = 'maaned' AND s.proration = 'tredivedel' THEN 30
+            WHEN s.unit = 'maaned' AND s.proration = 'faktisk' THEN s.days_in_month
+            ELSE 1
+        END AS basis
+    FROM span_in_month AS s
+    JOIN calendar_day AS before_a ON before_a.day = s.a - 1
+    JOIN calendar_day AS through_b ON through_b.day = s.b
+),
+delivered AS (
+    SELECT
+        s.*, m.delivery_month, g.quantity_e4 AS registered_e4
+    FROM span AS s
+    JOIN registration AS g ON g.service_line_id = s.service_line_id AND NOT g.withdrawn
+        AND date_diff('day', DATE '1970-01-01', g.date) BETWEEN s.from_day AND s.to_day
+    JOIN calendar_month AS m ON date_diff('day', DATE '1970-01-01', g.date) BETWEEN m.first_day AND m.last_day
+    WHERE s.unit = 'leveret'
+)
+SELECT
+    process, service_line_id, package_id, timing, claim_kind, delivery_month, a AS from_day, b AS to_day, payer, counterparty,
+    department, account, price_oere, vat_pct_e2, quantity_e4, absence_pct_e2, weight, basis,
+    line_source_file, line_source_row, rate_source_file, rate_source_row
+FROM weighed WHERE weight <> 0
+UNION ALL
+-- A line's own quantity is not used for delivered units, nor absence: both count as 1 here.
+SELECT
+    process, service_line_id, package_id, timing, claim_kind, delivery_month, from_day, to_day, payer, counterparty,
+    department, account, price_oere, vat_pct_e2, 10000, 10000, registered_e4, 10000,
+    line_source_file, line_source_row, rate_source_file, rate_source_row
+FROM delivered WHERE registered_e4 <> 0

@@ -1,0 +1,1 @@
+"""The register and the ledger: people's decisions, proposals, and booked rows that never change."""

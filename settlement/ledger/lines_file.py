@@ -1,0 +1,117 @@
+"""Ledger lines and proposals as the public CSV or Parquet file (loader.md, commands)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from settlement.faults import InputFault
+from settlement.ledger.booking import kind_of
+from settlement.ledger.models import Document, LedgerLine, ProposalLine
+
+HEADER = (
+    "koersel", "proces", "bilag", "bilagsart", "bogfoert_dato", "ydelse_id", "pakke_id", "cpr", "leverancemaaned", "antal",
+    "pris", "beloeb", "moms", "modpart", "konto", "regulering", "retter",
+)  # fmt: skip
+SORTED = ("service_line_id", "delivery_month", "price_oere", "counterparty", "account")
+
+
+def quantity_text(numerator: int, denominator: int) -> str:
+    """A quantity with 4 decimals, rounded half away from zero."""
+    tenthousandths = (2 * abs(numerator) * 10_000 + denominator) // (2 * denominator)
+    sign = "-" if numerator < 0 and tenthousandths else ""
+    return f"{sign}{tenthousandths // 10_000},{tenthousandths % 10_000:04d}"
+
+
+def money_text(oere: int) -> str:
+    """An amount in kroner with 2 decimals."""
+    return f"{'-' if oere < 0 else ''}{abs(oere) // 100},{abs(oere) % 100:02d}"
+
+
+def booked_rows(engine: Engine, run_no: int | None = None, process: str | None = None) -> Iterator[tuple[str, ...]]:
+    """Ledger lines as text, of all runs or one, of all processes or one."""
+    line = LedgerLine
+    query = (
+        select(LedgerLine, Document.kind)
+        .join(Document, Document.number == line.document_number)
+        .order_by(line.run_no, *(getattr(line, name) for name in SORTED))
+    )
+    if run_no is not None:
+        query = query.where(line.run_no == run_no)
+    if process:
+        query = query.where(line.process == process)
+    with Session(engine) as session:
+        for booked, kind in session.execute(query.execution_options(yield_per=10_000)):
+            yield _row(booked, str(booked.run_no), booked.document_number, kind, booked.booking_date.isoformat())
+
+
+def proposed_rows(engine: Engine, proposal_id: int) -> Iterator[tuple[str, ...]]:
+    """A proposal's lines as text, with run, document and booking date empty."""
+    line = ProposalLine
+    with Session(engine) as session:
+        totals = session.execute(
+            select(line.counterparty, func.sum(line.amount_oere), func.sum(line.vat_oere))
+            .where(line.proposal_id == proposal_id)
+            .group_by(line.counterparty)
+        )
+        kinds = {counterparty: kind_of(amount, vat) for counterparty, amount, vat in totals}
+        query = select(line).where(line.proposal_id == proposal_id).order_by(*(getattr(line, name) for name in SORTED))
+        for proposed in session.scalars(query.execution_options(yield_per=10_000)):
+            yield _row(proposed, "", "", kinds[proposed.counterparty], "")
+
+
+def _row(line, run: str, document: str, kind: str, booked: str) -> tuple[str, ...]:
+    return (
+        run, line.process, document, kind, booked, line.service_line_id, line.package_id, line.cpr,
+        f"{line.delivery_month:%Y-%m}", quantity_text(line.quantity_num, line.quantity_den), money_text(line.price_oere),
+        money_text(line.amount_oere), money_text(line.vat_oere), line.counterparty, line.account,
+        "ja" if line.is_adjustment else "nej", line.corrects,
+    )  # fmt: skip
+
+
+def write_rows(path: Path, header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> int:
+    """Writes rows as CSV (`;`, UTF-8) or Parquet by the file's ending; returns how many.
+
+    In Parquet antal is DECIMAL(18,4) and money DECIMAL(18,2). Raises InputFault for another ending.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".csv":
+        count = 0
+        with path.open("w", encoding="utf-8", newline="") as handle:
+            writer = csv.writer(handle, delimiter=";", lineterminator="\n")
+            writer.writerow(header)
+            for count, row in enumerate(rows, 1):
+                writer.writerow(row)
+        return count
+    if path.suffix == ".parquet":
+        return _write_parquet(path, header, rows)
+    raise InputFault(f"{path.name}: filen skal ende på .csv eller .parquet.")
+
+
+def _write_parquet(path: Path, header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> int:
+    from decimal import Decimal
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    decimals = {
+        "antal": pa.decimal128(18, 4),
+        "pris": pa.decimal128(18, 2),
+        "beloeb": pa.decimal128(18, 2),
+        "moms": pa.decimal128(18, 2),
+    }
+    schema = pa.schema([(name, decimals.get(name, pa.string())) for name in header])
+    gathered = list(rows)
+    columns = list(zip(*gathered, strict=True)) or [()] * len(header)
+    arrays = [
+        pa.array(
+            [Decimal(v.replace(",", ".")) for v in values] if name in decimals else values, schema.field(name).type
+        )
+        for name, values in zip(header, columns, strict=True)
+    ]
+    pq.write_table(pa.table(arrays, schema=schema), path)
+    return len(gathered)

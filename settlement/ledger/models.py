@@ -1,0 +1,276 @@
+"""The register's tables. Money in whole øre, months as their first day, moments in UTC.
+
+Booked tables (settlement_run, document, ledger_line, posting), proposals and the access log are only ever added
+to; triggers made by the migrations refuse update and delete.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    # SQLite numbers new rows itself only where the key's type is INTEGER; it holds 64 bits all the same.
+    type_annotation_map = {int: BigInteger().with_variant(Integer(), "sqlite")}
+
+
+class User(Base):
+    """One person who may use the register."""
+
+    __tablename__ = "user_account"
+    name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    department: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime]
+
+
+class GateVerdict(Base):
+    """One gate's verdict on one load, by the version of its input and of the rules. `green` or `red`."""
+
+    __tablename__ = "gate_verdict"
+    __table_args__ = (UniqueConstraint("load_id", "gate", "rules_version", "input_version"),)
+    verdict_id: Mapped[int] = mapped_column(primary_key=True)
+    load_id: Mapped[int]
+    gate: Mapped[str]
+    input_version: Mapped[str]
+    rules_version: Mapped[str]
+    verdict: Mapped[str]
+    detail: Mapped[str]
+    judged_at: Mapped[datetime]
+
+
+class Proposal(Base):
+    """What one run would book; immutable. `hash` covers the hashes of its lines, its input and the ledger's head."""
+
+    __tablename__ = "proposal"
+    proposal_id: Mapped[int] = mapped_column(primary_key=True)
+    process: Mapped[str]
+    timing: Mapped[str]
+    through: Mapped[date]
+    booking_date: Mapped[date]
+    created_at: Mapped[datetime]
+    created_by: Mapped[str]
+    engine_version: Mapped[str]
+    last_load_id: Mapped[int]
+    line_count: Mapped[int]
+    amount_oere: Mapped[int]
+    vat_oere: Mapped[int]
+    lines_hash: Mapped[str]
+    input_hash: Mapped[str]
+    head_hash: Mapped[str]
+    hash: Mapped[str] = mapped_column(index=True)
+
+
+class LineFields:
+    """What a proposed and a booked line have in common: entitled − booked on one key (settlement.md § 6)."""
+
+    process: Mapped[str]
+    service_line_id: Mapped[str]
+    package_id: Mapped[str]
+    cpr: Mapped[str]
+    delivery_month: Mapped[date]
+    quantity_num: Mapped[int]
+    quantity_den: Mapped[int]
+    price_oere: Mapped[int]
+    amount_oere: Mapped[int]
+    vat_oere: Mapped[int]
+    vat_pct_e2: Mapped[int]
+    counterparty: Mapped[str]
+    account: Mapped[str]
+    is_adjustment: Mapped[bool]
+    corrects: Mapped[str]
+    item_name: Mapped[str]
+    unit: Mapped[str]
+    requisition: Mapped[str]
+    line_source: Mapped[str]
+    rate_source: Mapped[str]
+    content_hash: Mapped[str]
+
+
+class ProposalLine(LineFields, Base):
+    """One proposed line."""
+
+    __tablename__ = "proposal_line"
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.proposal_id"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+
+
+class ProposalParty(Base):
+    """One counterparty of a proposal, as known when it was made."""
+
+    __tablename__ = "proposal_party"
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.proposal_id"), primary_key=True)
+    counterparty: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    name: Mapped[str]
+    cvr: Mapped[str]
+    ean: Mapped[str]
+    address: Mapped[str]
+    contact: Mapped[str]
+
+
+class ParkedLine(Base):
+    """One service line × delivery month left out of a proposal, with the reason (late claims per counterparty)."""
+
+    __tablename__ = "parked_line"
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.proposal_id"), primary_key=True)
+    service_line_id: Mapped[str] = mapped_column(primary_key=True)
+    delivery_month: Mapped[date] = mapped_column(primary_key=True)
+    counterparty: Mapped[str] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+
+
+class Approval(Base):
+    """Another person's approval of a proposal, by its hash."""
+
+    __tablename__ = "approval"
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.proposal_id"), primary_key=True)
+    proposal_hash: Mapped[str]
+    approved_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    approved_at: Mapped[datetime]
+
+
+class SettlementRun(Base):
+    """One booked run. `hash` covers its documents and the run before it: the ledger's chain."""
+
+    __tablename__ = "settlement_run"
+    run_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.proposal_id"), unique=True)
+    process: Mapped[str]
+    timing: Mapped[str]
+    through: Mapped[date]
+    booking_date: Mapped[date]
+    accounting_year: Mapped[int]
+    accounting_period: Mapped[int]
+    booked_at: Mapped[datetime]
+    booked_by: Mapped[str]
+    approved_by: Mapped[str]
+    engine_version: Mapped[str]
+    input_hash: Mapped[str]
+    lines_hash: Mapped[str]
+    amount_oere: Mapped[int]
+    vat_oere: Mapped[int]
+    previous_hash: Mapped[str]
+    hash: Mapped[str]
+
+
+class Document(Base):
+    """One document: one counterparty, process, EAN and run. Numbers are gapless per series and year."""
+
+    __tablename__ = "document"
+    __table_args__ = (UniqueConstraint("series", "year", "sequence"),)
+    number: Mapped[str] = mapped_column(primary_key=True)
+    run_no: Mapped[int] = mapped_column(ForeignKey("settlement_run.run_no"), index=True)
+    series: Mapped[str]
+    year: Mapped[int]
+    sequence: Mapped[int]
+    kind: Mapped[str]
+    process: Mapped[str]
+    counterparty: Mapped[str]
+    name: Mapped[str]
+    cvr: Mapped[str]
+    ean: Mapped[str]
+    address: Mapped[str]
+    contact: Mapped[str]
+    issue_date: Mapped[date]
+    due_date: Mapped[date]
+    amount_oere: Mapped[int]
+    vat_oere: Mapped[int]
+    hash: Mapped[str]
+
+
+class LedgerLine(LineFields, Base):
+    """One booked line. Delivery month, recorded time, booking date and accounting period are kept apart."""
+
+    __tablename__ = "ledger_line"
+    __table_args__ = (Index("ix_ledger_line_of_month", "service_line_id", "delivery_month"),)
+    line_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_no: Mapped[int] = mapped_column(ForeignKey("settlement_run.run_no"), index=True)
+    document_number: Mapped[str] = mapped_column(ForeignKey("document.number"), index=True)
+    booking_date: Mapped[date]
+    recorded_at: Mapped[datetime]
+
+
+class Posting(Base):
+    """One posting of a document, signed as booked. Per document debit = credit = total with VAT."""
+
+    __tablename__ = "posting"
+    posting_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    document_number: Mapped[str] = mapped_column(ForeignKey("document.number"), index=True)
+    account: Mapped[str]
+    side: Mapped[str]
+    amount_oere: Mapped[int]
+
+
+class OutboxItem(Base):
+    """One file to deliver, written once per id and identical when written again."""
+
+    __tablename__ = "outbox"
+    outbox_id: Mapped[str] = mapped_column(primary_key=True)
+    run_no: Mapped[int] = mapped_column(ForeignKey("settlement_run.run_no"), index=True)
+    document_number: Mapped[str | None] = mapped_column(ForeignKey("document.number"))
+    format: Mapped[str]
+    status: Mapped[str]
+    path: Mapped[str] = mapped_column(default="")
+    sha256: Mapped[str] = mapped_column(default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str] = mapped_column(default="")
+    delivered_at: Mapped[datetime | None]
+
+
+class NumberSeries(Base):
+    """The last number given in a series and year."""
+
+    __tablename__ = "number_series"
+    series: Mapped[str] = mapped_column(primary_key=True)
+    year: Mapped[int] = mapped_column(primary_key=True)
+    last: Mapped[int]
+
+
+class ClosedPeriod(Base):
+    """An accounting period that takes no more bookings."""
+
+    __tablename__ = "closed_period"
+    year: Mapped[int] = mapped_column(primary_key=True)
+    period: Mapped[int] = mapped_column(primary_key=True)
+    closed_by: Mapped[str]
+    closed_at: Mapped[datetime]
+
+
+class Decision(Base):
+    """A person's decision: a late claim let through, or a refused row set aside. Dated, with a reason."""
+
+    __tablename__ = "decision"
+    decision_id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    service_line_id: Mapped[str]
+    delivery_month: Mapped[date | None]
+    counterparty: Mapped[str] = mapped_column(default="")
+    file_hash: Mapped[str] = mapped_column(default="")
+    row: Mapped[int] = mapped_column(default=0)
+    reason: Mapped[str]
+    decided_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    decided_at: Mapped[datetime]
+
+
+class AccessLog(Base):
+    """Who looked at or changed what about whom, and why."""
+
+    __tablename__ = "access_log"
+    access_id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
+    user_name: Mapped[str]
+    action: Mapped[str]
+    cpr: Mapped[str] = mapped_column(index=True)
+    purpose: Mapped[str]

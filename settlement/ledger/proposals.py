@@ -1,0 +1,156 @@
+"""Proposals: what a run would book, computed by the engine and kept in the register, immutable."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+
+import duckdb
+from sqlalchemy import Engine, desc, insert, select
+from sqlalchemy.orm import Session
+
+from settlement.engine import settle
+from settlement.engine.calendar import add_months, month_end
+from settlement.instance import Instance
+from settlement.ledger import hashing
+from settlement.ledger.frozen import freeze
+from settlement.ledger.models import ParkedLine, Proposal, ProposalLine, ProposalParty, SettlementRun
+from settlement.ledger.register import now
+from settlement.reference import parameter
+
+BATCH = 20_000
+
+
+def propose(
+    instance: Instance,
+    engine: Engine,
+    con: duckdb.DuckDBPyConnection,
+    *,
+    process: str,
+    timing: str,
+    through: date,
+    booking_date: date,
+    created_by: str,
+    last_load_id: int,
+) -> Proposal:
+    """Computes and keeps the proposal of one run.
+
+    `con` holds the engine's inputs (`settle.INPUTS`) and `party` (counterparty, kind, name, cvr, ean, address,
+    contact). The same facts proposed again give the proposal there is already.
+    Raises ParameterMissing where a dated parameter has no value on a day it is needed for.
+    """
+    compute(con, instance.municipality, process=process, timing=timing, through=through, booking_date=booking_date)
+    keep_parties(con)
+    head = head_of(engine, process)
+    settings = {
+        "own_municipality": instance.municipality, "process": process, "timing": timing,
+        "through": through.isoformat(), "booking_date": booking_date.isoformat(),
+    }  # fmt: skip
+    input_hash = freeze(con, instance.archive, settings)
+    proposal = Proposal(
+        process=process, timing=timing, through=through, booking_date=booking_date, created_at=now(),
+        created_by=created_by, engine_version=settle.VERSION, last_load_id=last_load_id,
+        input_hash=input_hash, head_hash=head, lines_hash=lines_hash(con),
+    )  # fmt: skip
+    proposal.line_count, proposal.amount_oere, proposal.vat_oere = con.execute(
+        "SELECT count(*), coalesce(sum(amount_oere), 0)::BIGINT, coalesce(sum(vat_oere), 0)::BIGINT FROM proposal_line"
+    ).fetchone()
+    proposal.hash = hashing.row_hash(proposal, hashing.PROPOSAL_FIELDS)
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        same = session.scalars(
+            select(Proposal).where(Proposal.hash == proposal.hash).order_by(desc(Proposal.proposal_id)).limit(1)
+        ).first()
+        if same:
+            return same
+        session.add(proposal)
+        session.flush()
+        for model, table in (
+            (ProposalLine, "proposal_line"),
+            (ProposalParty, "proposal_party"),
+            (ParkedLine, "parked_line"),
+        ):
+            cursor = con.execute(f"SELECT {proposal.proposal_id} AS proposal_id, * FROM {table}")
+            names = [column[0] for column in cursor.description]
+            while rows := cursor.fetchmany(BATCH):
+                session.execute(insert(model), [dict(zip(names, row, strict=True)) for row in rows])
+    return proposal
+
+
+def compute(con, own_municipality: str, *, process: str, timing: str, through: date, booking_date: date) -> None:
+    """Leaves the temporary tables `proposal_line`, `proposal_party` and `parked_line` of one run."""
+    settle.entitle(con, own_municipality=own_municipality, through=through)
+    settle.difference(
+        con, process=process, timing=timing, through=through, booking_date=booking_date, deadlines=claim_deadline
+    )
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE proposal_line AS
+        WITH line AS (
+            SELECT
+                d.* EXCLUDE (package_id, claim_kind, line_source_file, line_source_row, rate_source_file, rate_source_row),
+                '{process}' AS process, l.package_id, p.cpr, i.vat_pct_e2, coalesce(i.name, i.item_code) AS item_name, i.unit,
+                coalesce(p.requisition, '') AS requisition,
+                concat(d.line_source_file, ':', d.line_source_row) AS line_source,
+                coalesce(concat(d.rate_source_file, ':', d.rate_source_row), '') AS rate_source
+            FROM proposed d
+            JOIN service_line l USING (service_line_id)
+            JOIN service_package p ON p.package_id = l.package_id
+            JOIN catalogue_item i ON i.item_code = l.item_code
+        ),
+        whole AS (SELECT * REPLACE (coalesce(corrects, '') AS corrects, CASE WHEN rate_source = ':' THEN '' ELSE rate_source END AS rate_source) FROM line)
+        SELECT
+            row_number() OVER (ORDER BY service_line_id, delivery_month, price_oere, counterparty, account) AS ordinal,
+            *, {hashing.line_hash_sql()} AS content_hash
+        FROM whole ORDER BY ordinal""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE parked_line AS
+        SELECT service_line_id, delivery_month, '' AS counterparty, reason FROM parked WHERE is_in_run
+        UNION ALL SELECT service_line_id, delivery_month, counterparty, 'for_sent' FROM late""")
+
+
+def keep_parties(con: duckdb.DuckDBPyConnection) -> None:
+    """Leaves `proposal_party`: the counterparties of `proposal_line` and the own municipality, from `party`."""
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE proposal_party AS
+        SELECT * FROM party WHERE kind = 'egen' OR counterparty IN (SELECT counterparty FROM proposal_line)""")
+
+
+def lines_hash(con: duckdb.DuckDBPyConnection) -> str:
+    """The hash over all proposed lines in order."""
+    whole = hashlib.sha256()
+    cursor = con.execute("SELECT content_hash FROM proposal_line ORDER BY ordinal")
+    while rows := cursor.fetchmany(BATCH):
+        whole.update("".join(row[0] for row in rows).encode())
+    return whole.hexdigest()
+
+
+def claim_deadline(claim_kind: str, delivery_month: date) -> date:
+    """The last day a claim can be raised (settlement.md § 7), by the parameter in force on the month's last day."""
+    return month_end(add_months(delivery_month, parameter(f"claim_deadline_{claim_kind}", month_end(delivery_month))))
+
+
+def head_of(engine: Engine, process: str) -> str:
+    """The hash of the newest booked run of a process, '' where there is none."""
+    with Session(engine) as session:
+        return newest_hash(session, process)
+
+
+def newest_hash(session: Session, process: str | None = None) -> str:
+    """The hash of the newest booked run, of a process or of all."""
+    query = select(SettlementRun.hash).order_by(desc(SettlementRun.run_no)).limit(1)
+    if process:
+        query = query.where(SettlementRun.process == process)
+    return session.scalars(query).first() or ""
+
+
+def open_proposals(session: Session) -> list[Proposal]:
+    """The newest proposal of every process and timing, where it has lines and is not booked."""
+    booked = select(SettlementRun.proposal_id)
+    return [p for p in newest_proposals(session) if p.line_count and p.proposal_id not in set(session.scalars(booked))]
+
+
+def newest_proposals(session: Session) -> list[Proposal]:
+    """The newest proposal of every process and timing."""
+    newest: dict[tuple[str, str], Proposal] = {}
+    for proposal in session.scalars(select(Proposal).order_by(Proposal.proposal_id)):
+        newest[proposal.process, proposal.timing] = proposal
+    return list(newest.values())
