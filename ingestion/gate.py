@@ -160,8 +160,8 @@ def _merge(con, contract: Contract) -> None:
         )
         SELECT r.*, _key_read AND _rows > 1 AND (_any_unreadable OR _kinds > 1) AS _double,
             s.withdrawn IS NOT NULL AS _stored, {values},
-            CAST(NULL AS VARCHAR) AS reason, CAST(NULL AS VARCHAR) AS bad_column,
-            CAST(NULL AS VARCHAR) AS bad_value, CAST(NULL AS VARCHAR) AS message
+            CAST(NULL AS VARCHAR) AS _reason, CAST(NULL AS VARCHAR) AS _bad_column,
+            CAST(NULL AS VARCHAR) AS _bad_value, CAST(NULL AS VARCHAR) AS _message
         FROM grouped r LEFT JOIN canonical.{contract.table} s ON r._key_read AND {_same(contract, "r", "s", "p_")}
         WHERE NOT r._gives_way""")
     # The canonical names now hold the values that would be stored; the text as delivered keeps the prefix t_.
@@ -172,8 +172,8 @@ def _merge(con, contract: Contract) -> None:
 
 def _refuse(con, when: str, reason: str, column: str, value: str, message: str) -> None:
     con.execute(
-        f"UPDATE merged SET reason = '{reason}', bad_column = {column}, bad_value = {value}, message = {message} "
-        f"WHERE reason IS NULL AND ({when})"
+        f"UPDATE merged SET _reason = '{reason}', _bad_column = {column}, _bad_value = {value}, _message = {message} "
+        f"WHERE _reason IS NULL AND ({when})"
     )
 
 
@@ -237,13 +237,13 @@ def _refuse_overlaps(con, contract: Contract) -> bool:
     start, end = contract.period
     same_level = " AND ".join(f"a.{k} IS NOT DISTINCT FROM b.{k}" for k in contract.level)
     columns = ", ".join(dict.fromkeys([*contract.key, start, end]))
-    before = con.execute("SELECT count(*) FROM merged WHERE reason IS NULL").fetchone()[0]
+    before = con.execute("SELECT count(*) FROM merged WHERE _reason IS NULL").fetchone()[0]
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE periods AS
-        SELECT {columns}, true AS delivered FROM merged WHERE reason IS NULL AND NOT _withdraw AND _nth = 1
+        SELECT {columns}, true AS delivered FROM merged WHERE _reason IS NULL AND NOT _withdraw AND _nth = 1
         UNION ALL
         SELECT {columns}, false FROM canonical.{contract.table} s WHERE NOT withdrawn
-        AND NOT EXISTS (FROM merged m WHERE m.reason IS NULL AND {_same(contract, "m", "s")})""")
+        AND NOT EXISTS (FROM merged m WHERE m._reason IS NULL AND {_same(contract, "m", "s")})""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE overlapping AS
         SELECT {", ".join(f"x.{k}" for k in contract.key)} FROM (
@@ -260,7 +260,7 @@ def _refuse_overlaps(con, contract: Contract) -> bool:
             "Ret perioderne, så de ikke overlapper."
         ),
     )  # fmt: skip
-    return con.execute("SELECT count(*) FROM merged WHERE reason IS NULL").fetchone()[0] < before
+    return con.execute("SELECT count(*) FROM merged WHERE _reason IS NULL").fetchone()[0] < before
 
 
 def _quarantine(con, load_id: int, contract: Contract) -> None:
@@ -281,17 +281,18 @@ def _quarantine(con, load_id: int, contract: Contract) -> None:
     con.execute(f"""
         UPDATE quarantine.refused q SET closed_by_load = {load_id}
         FROM merged m WHERE q.table_name = '{table}' AND q.closed_by_load IS NULL AND (
-            (q.file_hash = m._file AND q.row = m._row AND NOT (m._retry AND m.reason IS NOT DISTINCT FROM 'ukendt_noegle'))
+            (q.file_hash = m._file AND q.row = m._row AND NOT (m._retry AND m._reason IS NOT DISTINCT FROM 'ukendt_noegle'))
             OR (NOT m._retry AND m._key_read AND {matches} AND {readable} > 0
-                AND (m.reason IS NULL OR {readable} = {len(contract.key)})))""")
+                AND (m._reason IS NULL OR {readable} = {len(contract.key)})))""")
     con.execute(f"""
         INSERT INTO quarantine.refused BY NAME
         SELECT {load_id} AS load_id, '{table}' AS table_name, '{contract.loader_file}' AS loader_file,
             _file AS file_hash, (SELECT any_value(name) FROM raw.file f WHERE f.file_hash = m._file) AS file_name,
-            _row AS row, reason, bad_column AS column_name, coalesce(bad_value, '') AS value, message,
+            _row AS row, _reason AS reason, _bad_column AS column_name, coalesce(_bad_value, '') AS value,
+            _message AS message,
             [{key}] AS key, {line} AS service_line_id, to_json(struct_pack({cells}, _slet := _slet)) AS cells
-        FROM merged m WHERE reason IS NOT NULL AND NOT (_retry AND reason = 'ukendt_noegle')""")
-    con.execute(f"INSERT INTO judged SELECT '{table}', _file, _row, _retry, reason FROM merged")
+        FROM merged m WHERE _reason IS NOT NULL AND NOT (_retry AND _reason = 'ukendt_noegle')""")
+    con.execute(f"INSERT INTO judged SELECT '{table}', _file, _row, _retry, _reason FROM merged")
 
 
 def _apply(con, load_id: int, contract: Contract) -> None:
@@ -304,7 +305,7 @@ def _apply(con, load_id: int, contract: Contract) -> None:
         SELECT {", ".join(f"m.{n}" for n in names)}, m._withdraw AS withdrawn, m._file AS source_file,
             m._row AS source_row, {load_id}::BIGINT AS load_id
         FROM merged m LEFT JOIN canonical.{table} s ON {_same(contract, "m", "s")}
-        WHERE m.reason IS NULL AND m._nth = 1 AND (m._stored OR NOT m._withdraw) {keep_back}
+        WHERE m._reason IS NULL AND m._nth = 1 AND (m._stored OR NOT m._withdraw) {keep_back}
         AND (s.withdrawn IS NULL OR s.withdrawn IS DISTINCT FROM m._withdraw OR {changed})""")
     con.execute(f"DELETE FROM canonical.{table} s USING accepted a WHERE {_same(contract, 'a', 's')}")
     con.execute(f"INSERT INTO canonical.{table} BY NAME FROM accepted")
@@ -313,10 +314,10 @@ def _apply(con, load_id: int, contract: Contract) -> None:
         SELECT {load_id} AS load_id, '{table}' AS table_name, _file AS file_hash, _row AS row, 'ukendt_tilbagekaldt' AS warning,
             '{contract.key_columns[0].loader}' AS column_name,
             'Rækken tilbagekalder en nøgle, som ikke kendes. Den ændrer intet.' AS message
-        FROM merged WHERE reason IS NULL AND _withdraw AND NOT _stored AND NOT _retry""")
+        FROM merged WHERE _reason IS NULL AND _withdraw AND NOT _stored AND NOT _retry""")
     if table in USED_BY_LINES:
         con.execute(
-            f"CREATE OR REPLACE TEMP TABLE withdrawing_{table} AS FROM merged WHERE reason IS NULL AND _withdraw AND _stored"
+            f"CREATE OR REPLACE TEMP TABLE withdrawing_{table} AS FROM merged WHERE _reason IS NULL AND _withdraw AND _stored"
         )
 
 

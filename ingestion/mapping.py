@@ -23,13 +23,14 @@ from typing import Any
 import yaml
 
 from ingestion.contract import contract_for_file
+from settlement.faults import InputFault
 
 SOURCES = Path(__file__).parent / "sources"
 FORMATS = ("csv", "xlsx", "xml")
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 
 
-class MappingError(ValueError):
+class MappingError(InputFault):
     """A mapping file that cannot be used; the message says which file, where in it, and what to do."""
 
 
@@ -69,12 +70,17 @@ class TargetMapping:
 
 @dataclass(frozen=True)
 class FileMapping:
-    """One kind of extract file. `columns` is its own layout: column (in XML the path below the record) → meaning."""
+    """One kind of extract file. `columns` is its own layout: column (in XML the path below the record) → meaning.
+
+    `complete` says that every delivery holds everything, so that one much smaller than the last is stopped by its
+    profile; other files hold what is new, changed or withdrawn.
+    """
 
     pattern: str
     dataset: str
     title: str
     format: str
+    complete: bool
     encoding: str
     delimiter: str
     record: str
@@ -211,7 +217,7 @@ def _read_mapping(path: Path) -> SourceMapping:
 
 def _file(place: _Place, entry: Any) -> FileMapping:
     node = place.section(
-        entry, ("pattern", "dataset", "title", "format", "columns", "targets"), ("encoding", "delimiter", "record")
+        entry, ("pattern", "dataset", "title", "format", "columns", "targets"), ("encoding", "delimiter", "record", "complete")
     )
     if node["format"] not in FORMATS:
         raise place.at("format").error(f"'{node['format']}' kendes ikke", f"Brug {', '.join(FORMATS)}")
@@ -225,6 +231,7 @@ def _file(place: _Place, entry: Any) -> FileMapping:
     }
     return FileMapping(
         pattern=node["pattern"], dataset=node["dataset"], title=node["title"], format=node["format"],
+        complete=bool(node.get("complete", False)),
         encoding=node.get("encoding", ""), delimiter=node.get("delimiter", ""), record=node.get("record", ""),
         columns=columns, targets=targets,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from ingestion import archive
 from ingestion.contract import Contract, contracts
 from ingestion.gate import RULES_VERSION
+from ingestion.mapping import load_mappings
 from settlement.faults import StateFault
 from settlement.instance import Instance
 from settlement.ledger import gates
@@ -108,9 +109,13 @@ def canonical_schema(contract: Contract):
     return pa.DataFrameSchema(columns, checks=period, unique=list(contract.key), strict=True)
 
 
-def profile(con: duckdb.DuckDBPyConnection, load_id: int):
-    """One row per file of a load, as a DataFrame: counts, shares, and the same dataset's delivery before it."""
-    return con.execute(
+def profile(con: duckdb.DuckDBPyConnection, load_id: int, fewest: int):
+    """One row per file of a load, as a DataFrame: counts, and shares in per cent.
+
+    `karantaene_pct` is empty for a file of few rows, where a share says nothing; `tabt_pct`, the rows fewer than in
+    the delivery before, for a file that does not hold everything each time.
+    """
+    frame = con.execute(
         """
         WITH file AS (
             SELECT f.load_id, f.name, f.system, f.dataset, c.rows_read, c.rows_accepted, c.rows_quarantined, c.rows_unmapped,
@@ -122,10 +127,15 @@ def profile(con: duckdb.DuckDBPyConnection, load_id: int):
             rows_read - rows_accepted - rows_quarantined - rows_unmapped AS forsvundet,
             round(100.0 * rows_quarantined / greatest(rows_read, 1), 2) AS karantaene_pct,
             round(100.0 * greatest(0, rows_before - rows_read) / greatest(rows_before, 1), 2) AS tabt_pct,
-            unknown_columns AS ukendte_kolonner
+            unknown_columns AS ukendte_kolonner, system
         FROM file WHERE load_id = ? AND system <> ? ORDER BY name""",
         [load_id, archive.LOADER],
     ).df()
+    mappings = load_mappings()
+    complete = [mappings[row.system].file_for(row.fil).complete for row in frame.itertuples()]
+    frame["tabt_pct"] = frame["tabt_pct"].where(complete)
+    frame["karantaene_pct"] = frame["karantaene_pct"].where(frame["raekker"] >= fewest)
+    return frame.drop(columns="system")
 
 
 def judge_profiles(

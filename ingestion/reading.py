@@ -75,7 +75,8 @@ def read_xlsx(path: Path) -> Table:
     from openpyxl import load_workbook
 
     try:
-        rows = load_workbook(path, read_only=True, data_only=True).worksheets[0].iter_rows(values_only=True)
+        # By handle, for openpyxl judges a path by its ending and archived files have none.
+        rows = load_workbook(path.open("rb"), read_only=True, data_only=True).worksheets[0].iter_rows(values_only=True)
         header = [_cell_text(value) for value in next(rows)]
     except StopIteration:
         raise InputFault(f"{path.name}: arket er tomt. Det skal have en overskriftsrække.") from None

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import yaml
+from lxml.etree import XMLSyntaxError
 
 from ingestion import archive, gate
 from ingestion.contract import contract_for_file, contracts
@@ -172,13 +173,18 @@ def _open(system: str, name: str, path: Path) -> tuple[FileMapping | None, Table
     if mapping is None:
         raise InputFault(f"{name}: kildens opsætning ({system}.yaml) kender ingen fil med det navn.")
     if mapping.format == "xml":
-        columns = list(mapping.columns)
-        rows = (
-            (number, values, None) for number, values in enumerate(read_xml(path, mapping.record, columns), start=1)
-        )
-        return mapping, Table(columns, batched(rows))
+        return mapping, Table(list(mapping.columns), batched(_xml_rows(name, path, mapping)))
     table = read_xlsx(path) if mapping.format == "xlsx" else read_csv(path, mapping.delimiter, mapping.encoding)
     return mapping, table
+
+
+def _xml_rows(name: str, path: Path, mapping: FileMapping) -> Iterator[tuple[int, list[str], None]]:
+    """Records numbered from 1, for XML has no header row."""
+    try:
+        for number, values in enumerate(read_xml(path, mapping.record, list(mapping.columns)), start=1):
+            yield number, values, None
+    except XMLSyntaxError as broken:
+        raise InputFault(f"{name}: kan ikke læses som XML ({broken}). Bestil udtrækket igen.") from broken
 
 
 def _replay(con, instance: Instance, load: archive.Load) -> None:

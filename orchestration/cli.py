@@ -110,16 +110,19 @@ def _new(options) -> int:
 def _demo(options) -> int:
     from ingestion.demo import write_demo
     from settlement.engine.calendar import add_months
-    from settlement.instance import REFERENCE, open_instance
+    from settlement.instance import REFERENCE, open_instance, settle_from
+    from settlement.processes import PROCESSES
 
     instance = open_instance()
+    until = options.until or add_months(date.today(), -1)
     summary = write_demo(
-        instance.landing, population=options.population, months=options.months,
-        until=f"{options.until or add_months(date.today(), -1):%Y-%m}", seed=options.seed,
+        instance.landing, population=options.population, months=options.months, until=f"{until:%Y-%m}", seed=options.seed,
         municipality=instance.municipality, reference=REFERENCE, progress=_say,
     )  # fmt: skip
-    for name, rows in summary["rows"].items():
+    settle_from(instance, add_months(until, 1 - options.months), PROCESSES)
+    for name, rows in summary["files"].items():
         print(f"{rows:>10}  {name}")
+    print(f"Heraf med fejl, som gaten skal fange: {sum(planted['rows'] for planted in summary['dirty'])} rækker.")
     return 0
 
 

@@ -39,7 +39,7 @@ def current_exceptions(con: duckdb.DuckDBPyConnection, instance: Instance, engin
     bind(con, instance, engine)
     for proposal in newest:
         compute(
-            con, instance.municipality, process=proposal.process, timing=proposal.timing, through=proposal.through,
+            con, instance, process=proposal.process, timing=proposal.timing, through=proposal.through,
             booking_date=proposal.booking_date,
         )  # fmt: skip
         parked = con.execute("""

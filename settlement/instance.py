@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from settlement.faults import StateFault
@@ -26,12 +28,19 @@ bank_account = ""
 payment_term_days = 30
 
 # register_url = "postgresql+psycopg://…"   # registeret ligger ellers i register.sqlite
+
+# Første leverancemåned, hver proces afregnes fra; hvad der ligger før, har et tidligere system afregnet
+[afregnes_fra]
+# mellemkommunal = "2025-01"
 """
 
 
 @dataclass(frozen=True)
 class Instance:
-    """Paths and settings of one instance. `municipality` is the own code without leading zeros."""
+    """Paths and settings of one instance.
+
+    `municipality` is the own code without leading zeros; `settles_from` the first delivery month by process.
+    """
 
     home: Path
     municipality: str
@@ -39,6 +48,7 @@ class Instance:
     bank_account: str
     payment_term_days: int
     register_url: str
+    settles_from: dict[str, date]
 
     @property
     def landing(self) -> Path:
@@ -91,6 +101,7 @@ def open_instance(home: Path | None = None) -> Instance:
         bank_account=settings["bank_account"],
         payment_term_days=int(settings["payment_term_days"]),
         register_url=settings.get("register_url", f"sqlite:///{home / 'register.sqlite'}"),
+        settles_from={p: date.fromisoformat(f"{month}-01") for p, month in settings.get("afregnes_fra", {}).items()},
     )
 
 
@@ -108,3 +119,11 @@ def create_folders(home: Path, municipality: str) -> Instance:
     if not rules.exists():
         rules.write_text("gyldig_fra;gyldig_til;funktion;gruppering;art;konto\n", encoding="utf-8")
     return open_instance(home)
+
+
+def settle_from(instance: Instance, month: date, processes: Iterable[str]) -> None:
+    """Writes `afregnes_fra` for processes that have none yet."""
+    path = instance.home / "settings.toml"
+    added = "".join(f'{p} = "{month:%Y-%m}"\n' for p in processes if p not in instance.settles_from)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("[afregnes_fra]\n", f"[afregnes_fra]\n{added}", 1), encoding="utf-8")

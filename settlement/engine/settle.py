@@ -5,6 +5,7 @@ All functions work on a DuckDB connection whose temporary schema holds the input
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def entitle(con: duckdb.DuckDBPyConnection, *, own_municipality: str, through: d
     horizon = month_end(through)
     con.execute(
         "CREATE OR REPLACE TEMP TABLE run AS SELECT ? AS own_municipality, date_diff('day', DATE '1970-01-01', ?) AS horizon_day, "
-        "NULL::VARCHAR AS process, NULL::VARCHAR AS timing, NULL::DATE AS through, NULL::DATE AS booking_date",
+        "NULL::VARCHAR AS process, NULL::VARCHAR AS timing, NULL::DATE AS through, NULL::DATE AS booking_date, NULL::DATE AS settles_from",
         [own_municipality, horizon],
     )
     first = con.execute(
@@ -79,16 +80,24 @@ def entitle(con: duckdb.DuckDBPyConnection, *, own_municipality: str, through: d
 
 
 def difference(
-    con: duckdb.DuckDBPyConnection, *, process: str, timing: str, through: date, booking_date: date, deadlines
+    con: duckdb.DuckDBPyConnection,
+    *,
+    process: str,
+    timing: str,
+    through: date,
+    booking_date: date,
+    settles_from: date,
+    deadlines: Callable[[str, date], date],
 ) -> None:
     """Computes what a run would book, after `entitle` with the same `through`.
 
+    `settles_from` is the first delivery month the instance settles the process from.
     `deadlines(claim_kind, delivery_month)` gives the last day a claim can be raised. Leaves the temporary tables
     `parked` and `proposed` (a proposed line each, late claims left out) and `late`.
     """
     con.execute(
-        "UPDATE run SET process = ?, timing = ?, through = ?, booking_date = ?",
-        [process, timing, through.replace(day=1), booking_date],
+        "UPDATE run SET process = ?, timing = ?, through = ?, booking_date = ?, settles_from = ?",
+        [process, timing, through.replace(day=1), booking_date, settles_from],
     )
     _compute(con, "parked")
     _compute(con, "difference")

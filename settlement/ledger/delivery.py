@@ -103,7 +103,7 @@ def _party(code: str, known: ProposalParty | Document) -> Party:
     street, postal_code, city = match.groups() if match else (known.address, "", "")
     return Party(
         code=code, name=known.name, cvr=known.cvr, ean=known.ean, street=street, postal_code=postal_code, city=city,
-        contact_id=known.contact, contact_name=known.contact,
+        contact_id=known.contact,
     )  # fmt: skip
 
 

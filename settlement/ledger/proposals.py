@@ -39,12 +39,13 @@ def propose(
     contact). The same facts proposed again give the proposal there is already.
     Raises ParameterMissing where a dated parameter has no value on a day it is needed for.
     """
-    compute(con, instance.municipality, process=process, timing=timing, through=through, booking_date=booking_date)
+    compute(con, instance, process=process, timing=timing, through=through, booking_date=booking_date)
     keep_parties(con)
     head = head_of(engine, process)
     settings = {
         "own_municipality": instance.municipality, "process": process, "timing": timing,
         "through": through.isoformat(), "booking_date": booking_date.isoformat(),
+        "settles_from": settles_from(instance, process).isoformat(),
     }  # fmt: skip
     input_hash = freeze(con, instance.archive, settings)
     proposal = Proposal(
@@ -76,12 +77,13 @@ def propose(
     return proposal
 
 
-def compute(con, own_municipality: str, *, process: str, timing: str, through: date, booking_date: date) -> None:
+def compute(con, instance: Instance, *, process: str, timing: str, through: date, booking_date: date) -> None:
     """Leaves the temporary tables `proposal_line`, `proposal_party` and `parked_line` of one run."""
-    settle.entitle(con, own_municipality=own_municipality, through=through)
+    settle.entitle(con, own_municipality=instance.municipality, through=through)
     settle.difference(
-        con, process=process, timing=timing, through=through, booking_date=booking_date, deadlines=claim_deadline
-    )
+        con, process=process, timing=timing, through=through, booking_date=booking_date,
+        settles_from=settles_from(instance, process), deadlines=claim_deadline,
+    )  # fmt: skip
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE proposal_line AS
         WITH line AS (
@@ -121,6 +123,11 @@ def lines_hash(con: duckdb.DuckDBPyConnection) -> str:
     while rows := cursor.fetchmany(BATCH):
         whole.update("".join(row[0] for row in rows).encode())
     return whole.hexdigest()
+
+
+def settles_from(instance: Instance, process: str) -> date:
+    """The first delivery month the process is settled from; the beginning of time where the settings name none."""
+    return instance.settles_from.get(process, date.min)
 
 
 def claim_deadline(claim_kind: str, delivery_month: date) -> date:

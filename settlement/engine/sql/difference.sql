@@ -2,12 +2,13 @@
 WITH
 entitled AS (
     SELECT p.* FROM piece AS p JOIN run AS r ON p.process = r.process AND p.timing = r.timing
+        AND p.delivery_month >= r.settles_from
     LEFT JOIN parked AS x ON x.service_line_id = p.service_line_id AND x.delivery_month = p.delivery_month
     WHERE x.service_line_id IS NULL
 ),
 -- § 2: the booked side is the rows of the process whose line has the run's timing now.
 booked AS (
-    SELECT g.* FROM ledger_line AS g JOIN run AS r ON g.process = r.process AND g.delivery_month <= r.through
+    SELECT g.* FROM ledger_line AS g JOIN run AS r ON g.process = r.process AND g.delivery_month BETWEEN r.settles_from AND r.through
     JOIN service_line AS l ON l.service_line_id = g.service_line_id AND l.timing = r.timing
     LEFT JOIN parked AS x ON x.service_line_id = g.service_line_id AND x.delivery_month = g.delivery_month
     WHERE x.service_line_id IS NULL

@@ -4,9 +4,11 @@ WITH
 in_run AS (
     SELECT p.service_line_id, p.delivery_month
     FROM piece AS p JOIN run AS r ON p.process = r.process AND p.timing = r.timing
+        AND p.delivery_month >= r.settles_from
     UNION
     SELECT b.service_line_id, b.delivery_month
     FROM blocked AS b JOIN run AS r ON b.process = r.process AND b.timing = r.timing
+        AND b.delivery_month >= r.settles_from
 ),
 -- loader.md: a refused row parks its line for months the process has no ledger line for.
 awaiting AS (

@@ -1,0 +1,33 @@
+# The handful of commands people use. Everything is set up by itself in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+export AFREGNING_HOME ?= $(CURDIR)/data/instance
+
+.PHONY: help run test heavy lint
+
+help:  ## shows this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(AFREGNING_HOME)/settings.toml: | .venv/ready
+	$(BIN)/afregning new --with-demo-users
+	$(BIN)/afregning demo
+	$(BIN)/python -m orchestration.demo_history
+
+run: .venv/ready $(AFREGNING_HOME)/settings.toml  ## sets up, makes a demo instance if there is none, runs the pipeline, serves
+	$(BIN)/afregning run
+	$(BIN)/afregning up
+
+test: .venv/ready lint  ## sets up and passes the tests
+	$(BIN)/pytest -n 2 -m "not heavy"
+
+heavy: .venv/ready  ## the seldom-needed tests: many more generated worlds, larger populations
+	$(BIN)/pytest -n 2 -m heavy
+
+lint: .venv/ready
+	$(BIN)/ruff check .

@@ -1,0 +1,1 @@
+"""The graph: what is received, what is owed, what is read."""

@@ -1,0 +1,45 @@
+"""Shared fixtures: a fresh instance in tmp_path, made once per session by `afregning new` and copied per test."""
+
+import shutil
+
+import pytest
+from driver import Platform
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "heavy: more random worlds than every change needs; run with -m heavy")
+
+
+def pytest_collection_modifyitems(config, items):
+    if "heavy" in (config.option.markexpr or ""):
+        return
+    skip = pytest.mark.skip(reason="heavy: run with -m heavy")
+    for item in items:
+        if "heavy" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def new_instance(tmp_path_factory):
+    """The folder of an empty instance of municipality 461 with the users anna and bo; never written to by a test."""
+    home = tmp_path_factory.mktemp("afregning") / "instance"
+    with pytest.MonkeyPatch.context() as environment:
+        Platform(home, environment).must("new", "--municipality", "461", "--with-demo-users")
+    return home
+
+
+@pytest.fixture
+def make_platform(new_instance, tmp_path, monkeypatch):
+    """A function that gives one more fresh instance, driven through its commands."""
+
+    def make():
+        home = tmp_path / f"world{len(list(tmp_path.iterdir()))}" / "instance"
+        shutil.copytree(new_instance, home)
+        return Platform(home, monkeypatch)
+
+    return make
+
+
+@pytest.fixture
+def platform(make_platform):
+    return make_platform()
