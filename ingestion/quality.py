@@ -150,9 +150,9 @@ def judge_profiles(
     judged = [n for n in load_ids if received[n].systems != [archive.LOADER]]
     if not judged:
         return {}
-    faults = _expect(
-        instance, {n: profile(con, n) for n in judged}, {n: date.fromisoformat(received[n].dated) for n in judged}
-    )
+    dated = {n: date.fromisoformat(received[n].dated) for n in judged}
+    profiles = {n: profile(con, n, parameter("gate_rows_fewest", dated[n])) for n in judged}
+    faults = _expect(instance, profiles, dated)
     with Session(engine) as session, session.begin():
         for load_id, fault in faults.items():
             gates.record_verdict(

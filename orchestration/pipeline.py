@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -36,6 +34,7 @@ Progress = Callable[[str], None]
 DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 SYSTEM_USER = "platformen"
 EXTRACT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+FROM_ENGINE = ("piece", "day_weight", "calendar_day")
 FOR_MARTS = (
     "settlement_run", "document", "ledger_line", "posting", "proposal", "proposal_line", "parked_line", "outbox",
     "gate_verdict",
@@ -61,15 +60,14 @@ def waiting(instance: Instance) -> dict[str, list[tuple[str, str, Path]]]:
 
 
 def ingest(
-    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, progress: Progress
+    con: duckdb.DuckDBPyConnection, instance: Instance, progress: Progress
 ) -> list[tuple[int | None, list[FileReport]]]:
-    """Takes every waiting delivery in, judges its rows and keeps the verdicts; returns load id and report of each."""
+    """Takes every waiting delivery in and judges its rows; returns load id and reports of each."""
     done = []
     for dated, files in waiting(instance).items():
         progress(f"Levering {dated}: {len(files)} filer")
         load_id, reports = receive(con, instance, files, dated=dated, received_by=SYSTEM_USER, progress=progress)
         done.append((load_id, reports))
-    judge_unjudged(con, instance, engine)
     return done
 
 
@@ -95,21 +93,21 @@ def settle_process(
     )  # fmt: skip
 
 
-def settle_all(
-    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, today: date, progress: Progress
-) -> list[Proposal]:
-    """A proposal of every process, in arrears through last month and in advance through this one."""
+def propose_timings(
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, process: str, last_month: date,
+    booking_date: date, created_by: str, progress: Progress,
+) -> list[Proposal]:  # fmt: skip
+    """A process's proposals of each timing when `last_month` is over: in arrears through it, in advance through the next."""
     proposals = []
-    for process in PROCESSES.values():
-        for timing in TIMINGS:
-            through = add_months(today, -1 if timing == "bagud" else 0)
-            progress(f"{process.title}, {timing}, til og med {through:%Y-%m}")
-            proposals.append(
-                settle_process(
-                    con, instance, engine, process=process.name, timing=timing, through=through, booking_date=today,
-                    created_by=SYSTEM_USER,
-                )
-            )  # fmt: skip
+    for timing in TIMINGS:
+        through = add_months(last_month, 0 if timing == "bagud" else 1)
+        progress(f"{PROCESSES[process].title}, {timing}, til og med {through:%Y-%m}")
+        proposals.append(
+            settle_process(
+                con, instance, engine, process=process, timing=timing, through=through, booking_date=booking_date,
+                created_by=created_by,
+            )
+        )  # fmt: skip
     return proposals
 
 
@@ -122,7 +120,7 @@ def derive(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *
         "CREATE SCHEMA IF NOT EXISTS settlement; CREATE SCHEMA IF NOT EXISTS ledger; CREATE SCHEMA IF NOT EXISTS reference"
     )
     rows = {}
-    for table in ("piece", "day_weight"):
+    for table in FROM_ENGINE:
         con.execute(f"CREATE OR REPLACE TABLE settlement.{table} AS FROM temp.{table}")
         rows[f"settlement.{table}"] = con.execute(f"SELECT count(*) FROM settlement.{table}").fetchone()[0]
     for table in FOR_MARTS:
@@ -148,35 +146,6 @@ def dbt_variables(instance: Instance, horizon: date) -> dict[str, str]:
 def last_load_id(instance: Instance) -> int:
     """The id of the newest load, 0 where there is none."""
     return max((load.load_id for load in archive.loads(instance)), default=0)
-
-
-def serve(instance: Instance, dagster_port: int, dashboard_port: int) -> list[subprocess.Popen]:
-    """Starts the Dagster UI with its daemon, and the dashboards, on this machine only."""
-    root = DBT_PROJECT.parent
-    environment = os.environ | {"AFREGNING_HOME": str(instance.home), "DAGSTER_HOME": str(dagster_home(instance))}
-    dagster = [
-        sys.executable, "-m", "dagster", "dev", "-w", str(root / "workspace.yaml"), "-h", "127.0.0.1", "-p", str(dagster_port),
-    ]  # fmt: skip
-    streamlit = [
-        sys.executable, "-m", "streamlit", "run", str(root / "dashboards" / "app.py"), "--server.port", str(dashboard_port),
-        "--server.address", "127.0.0.1", "--server.headless", "true",
-    ]  # fmt: skip
-    return [
-        subprocess.Popen(dagster, cwd=root, env=environment, start_new_session=True),
-        subprocess.Popen(streamlit, cwd=root / "dashboards", env=environment, start_new_session=True),
-    ]
-
-
-def dagster_home(instance: Instance) -> Path:
-    """Dagster's own storage, made with its settings where it is missing."""
-    home = instance.home / "dagster"
-    home.mkdir(exist_ok=True)
-    settings = home / "dagster.yaml"
-    if not settings.exists():
-        settings.write_text(
-            "telemetry:\n  enabled: false\nconcurrency:\n  pools:\n    default_limit: 1\n", encoding="utf-8"
-        )
-    return home
 
 
 def _copy_register_table(con, engine: Engine, name: str) -> int:

@@ -1,0 +1,154 @@
+"""From the landing folders to the canonical tables: one load is one transaction, so one step makes it all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+import duckdb
+
+from ingestion import archive
+from ingestion.contract import Contract, contract_for_file, contracts
+from ingestion.mapping import load_mappings
+from orchestration.pipeline import ingest
+from orchestration.platform import CANONICAL_DOMAINS, DATA, WRITER, Platform, table_metadata, telling, warehouse_key
+
+LOADER_ROWS = dg.AssetKey(["raw", archive.LOADER, "filer"])
+LOAD, FILE = warehouse_key("raw", "load"), warehouse_key("raw", "file")
+REFUSED, WARNED, FILE_COUNT = (warehouse_key("quarantine", t) for t in ("refused", "warned", "file_count"))
+READABLE = dg.AssetCheckSpec(
+    "files_can_be_read", asset=FILE, description="Every waiting file could be opened by its source's mapping."
+)
+# Tables in which no row is about a person: only of these the UI shows some rows.
+IMPERSONAL = ("catalogue_item", "rate", "department", "budget", "account")
+ROWS_SHOWN = 10
+
+
+def landing_specs() -> list[dg.AssetSpec]:
+    """The folders that the source systems and people put files in."""
+    titles = {system: mapping.title for system, mapping in load_mappings().items()}
+    titles[archive.LOADER] = "Indlæsningsfiler"
+    return [
+        dg.AssetSpec(
+            ["landing", system, "files"], group_name="landing", owners=[DATA], kinds={"file"},
+            description=f"One file waiting in landing/{system}: {title}.",
+        )
+        for system, title in titles.items()
+    ]  # fmt: skip
+
+
+def _spec(key: dg.AssetKey, group: str, kinds: set[str], description: str, deps: list, columns=None) -> dg.AssetSpec:
+    metadata = {"dagster/column_schema": dg.TableSchema(columns)} if columns else None
+    return dg.AssetSpec(
+        key, group_name=group, owners=[DATA], kinds=kinds, description=description, deps=deps, metadata=metadata
+    )
+
+
+def _raw_specs() -> Iterator[dg.AssetSpec]:
+    yield _spec(LOAD, "raw", {"duckdb"}, "One load: the files received and judged together.",
+                [dg.AssetKey(["landing", system, "files"]) for system in (*load_mappings(), archive.LOADER)])  # fmt: skip
+    yield _spec(FILE, "raw", {"duckdb"}, "One received file of one load, by the SHA-256 of its bytes.", [LOAD])
+    for system, mapping in load_mappings().items():
+        for file in mapping.files:
+            yield _spec(
+                dg.AssetKey(["raw", system, file.dataset]), "raw", {"duckdb", file.format},
+                f"One row of a received {mapping.title} file, as text. {file.title}.", [LOAD],
+            )  # fmt: skip
+    yield _spec(LOADER_ROWS, "raw", {"duckdb", "csv"}, "One row of a received loader file, as text.", [LOAD])
+
+
+def _validation_specs() -> Iterator[dg.AssetSpec]:
+    rows = [spec.key for spec in _raw_specs() if spec.key not in (LOAD, FILE)]
+    for key, description in (
+        (REFUSED, "One refused row of a file: where it stands, why it is refused, and what to do about it."),
+        (WARNED, "One warning about an accepted row: where it stands and what looks odd."),
+        (FILE_COUNT, "One file of one load: rows read, accepted, quarantined, not mapped and warned of."),
+    ):
+        yield _spec(key, "validation", {"duckdb"}, description, rows)
+
+
+def _canonical_specs() -> Iterator[dg.AssetSpec]:
+    feeding: dict[str, list[dg.AssetKey]] = {}
+    for system, mapping in load_mappings().items():
+        for file in mapping.files:
+            for target in file.targets:
+                feeding.setdefault(contract_for_file(target).table, []).append(
+                    dg.AssetKey(["raw", system, file.dataset])
+                )
+    for table, contract in contracts().items():
+        deps = feeding.get(table, []) + ([LOADER_ROWS] if contract.public else [])
+        yield _spec(
+            warehouse_key("canonical", table), "canonical", {"duckdb"},
+            f"{contract.grain[0].upper()}{contract.grain[1:]}. Loader file: {contract.loader_file}.", deps,
+            [_declared(contract, column) for column in contract.columns],
+        )  # fmt: skip
+
+
+def _declared(contract: Contract, column) -> dg.TableColumn:
+    needed = column.required or (column.name in contract.key and not column.may_be_empty)
+    return dg.TableColumn(
+        column.name, column.duckdb_type, column.meaning,
+        constraints=dg.TableColumnConstraints(nullable=not needed, unique=contract.key == (column.name,)),
+        tags={"personal": ""} if column.personal else None,
+    )  # fmt: skip
+
+
+@dg.multi_asset(
+    name="ingestion",
+    specs=[*_raw_specs(), *_validation_specs(), *_canonical_specs()],
+    check_specs=[READABLE],
+    pool=WRITER,
+    description="Takes every waiting file in: archives it, reads it, judges its rows and merges the good ones.",
+)
+def ingestion(context: dg.AssetExecutionContext, platform: Platform):
+    with telling(), platform.warehouse() as con:
+        received = ingest(con, platform.instance(), context.log.info)
+        results = [dg.MaterializeResult(key, metadata=_metadata(con, key)) for key in context.selected_asset_keys]
+    faults = [report.fault for _, reports in received for report in reports if report.fault]
+    yield from results
+    yield dg.AssetCheckResult(
+        asset_key=FILE, check_name=READABLE.name, passed=not faults, description=" ".join(faults) or "Alle filer kunne læses.",
+    )  # fmt: skip
+
+
+def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
+    layer, domain, name = key.path
+    if layer == "raw" and key not in (LOAD, FILE):
+        chosen, values = ("system = ?", [domain]) if key == LOADER_ROWS else ("system = ? AND dataset = ?", [domain, name])
+        files, rows, newest = con.execute(
+            f"SELECT count(*), coalesce(sum(rows_read), 0)::BIGINT, max(load_id) FROM raw.file WHERE {chosen}", values
+        ).fetchone()
+        return {"files": files, "dagster/row_count": rows, "newest load": newest or 0}
+    table = f"{layer}.{name}"
+    metadata = table_metadata(con, table)
+    if layer == "canonical":
+        del metadata["dagster/column_schema"]  # the contract says it with meanings
+        metadata["withdrawn rows"] = con.execute(f"SELECT count(*) FROM {table} WHERE withdrawn").fetchone()[0]
+        if name in IMPERSONAL:
+            metadata["some rows"] = preview(con, table, contracts()[name].names)
+    elif key == REFUSED:
+        metadata["open rows by reason"] = _counted(con, "reason", "quarantine.refused WHERE closed_by_load IS NULL")
+    elif key == WARNED:
+        metadata["warnings by kind"] = _counted(con, "warning", "quarantine.warned")
+    elif key == FILE_COUNT:
+        metadata["the newest load"] = preview(
+            con, f"{table} WHERE load_id = (SELECT max(load_id) FROM {table}) ORDER BY name",
+            ["name", "rows_read", "rows_accepted", "rows_quarantined", "rows_unmapped", "rows_warned"], rows=100,
+        )  # fmt: skip
+    return metadata
+
+
+def _counted(con, column: str, rows: str) -> dg.MarkdownMetadataValue:
+    return preview(con, f"(SELECT {column}, count(*) AS rows FROM {rows} GROUP BY ALL ORDER BY 2 DESC)", [column, "rows"])
+
+
+def preview(con: duckdb.DuckDBPyConnection, source: str, columns: list[str], rows: int = ROWS_SHOWN) -> dg.MarkdownMetadataValue:
+    """Some rows as a Markdown table; the caller answers for that no row is about a person."""
+    shown = con.execute(f"SELECT {', '.join(columns)} FROM {source} LIMIT {rows}").fetchall()
+    lines = [columns, ["---"] * len(columns), *shown]
+    return dg.MetadataValue.md("\n".join("| " + " | ".join("" if c is None else str(c) for c in line) + " |" for line in lines))
+
+
+def canonical_keys() -> list[dg.AssetKey]:
+    """Every canonical table's asset key."""
+    return [warehouse_key("canonical", table) for tables in CANONICAL_DOMAINS.values() for table in tables]

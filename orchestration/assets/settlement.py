@@ -1,0 +1,153 @@
+"""What is owed: a proposal per process, and what the marts read of the engine and the ledger.
+
+Booking is never made here. People do it on a page or by a command; these assets only look at what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+import duckdb
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ingestion.contract import contracts
+from orchestration.assets.ingestion import REFUSED
+from orchestration.assets.lineage import column_lineage
+from orchestration.pipeline import FOR_MARTS, FROM_ENGINE, SYSTEM_USER, derive, propose_timings
+from orchestration.platform import SETTLEMENT, WRITER, Platform, kroner, table_metadata, telling, warehouse_key
+from settlement.engine.calendar import parse_month
+from settlement.engine.settle import INPUTS
+from settlement.ledger.models import ParkedLine, Proposal, SettlementRun
+from settlement.ledger.proposals import newest_proposals
+from settlement.processes import PROCESSES, Process
+
+FIRST_MONTH = "2024-01"  # a proposal through a month holds all earlier ones, so nothing before it is lost
+MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH, fmt="%Y-%m", timezone="Europe/Copenhagen")
+ENGINE_INPUTS = [warehouse_key("canonical", table) for table in INPUTS if table in contracts()] + [REFUSED]
+PARTIES = [warehouse_key("canonical", table) for table in ("counterparty", "department")]
+BOOKED = dg.AssetKey(["register", "ledger", "settlement_run"])
+PIECE, DAY_WEIGHT, CALENDAR = (warehouse_key("settlement", table) for table in FROM_ENGINE)
+MUNICIPALITY = warehouse_key("reference", "municipality")
+
+booked_runs = dg.AssetSpec(
+    BOOKED, group_name="ledger", owners=[SETTLEMENT], kinds={"sqlite"},
+    description="One booked run in the register. Booked by two people, never by Dagster, which observes it in each run.",
+)  # fmt: skip
+
+
+def proposal_key(process: str) -> dg.AssetKey:
+    """The key of a process's proposal."""
+    return dg.AssetKey(["settlement", process, "proposal"])
+
+
+def _proposal_asset(process: Process) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=proposal_key(process.name), group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "sqlite"},
+        deps=[*ENGINE_INPUTS, *PARTIES, BOOKED], pool=WRITER,
+        description=f"One proposal of {process.title.lower()}, in arrears and in advance: what a run would book now.",
+    )  # fmt: skip
+    def proposal(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+        with telling():
+            metadata = _propose(context, platform, process, platform.horizon, platform.day)
+        return dg.MaterializeResult(metadata=metadata)
+
+    return proposal
+
+
+@dg.asset(
+    key=["settlement", "month", "monthly_proposal"], group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "sqlite"},
+    deps=[*ENGINE_INPUTS, *PARTIES, BOOKED], pool=WRITER, partitions_def=MONTHS,
+    description="One proposal per process and timing at the end of a settlement month: in arrears through the month, in "
+    "advance through the next. Each holds what is unsettled of all earlier months too.",
+)  # fmt: skip
+def monthly_proposal(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    metadata = {}
+    with telling():
+        month = parse_month(context.partition_key)
+        for process in PROCESSES.values():
+            for name, value in _propose(context, platform, process, month, platform.day).items():
+                metadata[f"{process.name}: {name}"] = value
+    return dg.MaterializeResult(metadata=metadata)
+
+
+def _propose(context, platform: Platform, process: Process, last_month: date, booking_date: date) -> dict:
+    engine = platform.register()
+    with Session(engine) as session:
+        before = {(p.process, p.timing): p.lines_hash for p in newest_proposals(session)}
+    with platform.warehouse() as con:
+        made = propose_timings(
+            con, platform.instance(), engine, process=process.name, last_month=last_month, booking_date=booking_date,
+            created_by=SYSTEM_USER, progress=context.log.info,
+        )  # fmt: skip
+    metadata = {}
+    with Session(engine) as session:
+        for proposal in made:
+            metadata |= _proposal_metadata(session, proposal, before.get((proposal.process, proposal.timing)))
+    return metadata
+
+
+def _proposal_metadata(session: Session, proposal: Proposal, lines_before: str | None) -> dict:
+    parked = session.execute(
+        select(ParkedLine.reason, func.count()).where(ParkedLine.proposal_id == proposal.proposal_id).group_by(ParkedLine.reason)
+    ).all()  # fmt: skip
+    named = {
+        "proposal": proposal.proposal_id, "through": f"{proposal.through:%Y-%m}", "lines": proposal.line_count,
+        "amount (kr.)": kroner(proposal.amount_oere), "VAT (kr.)": kroner(proposal.vat_oere),
+        "parked": {reason: count for reason, count in parked}, "nothing new": proposal.lines_hash == lines_before,
+    }  # fmt: skip
+    return {f"{proposal.timing}: {name}": value for name, value in named.items()}
+
+
+def _for_marts_specs() -> Iterator[dg.AssetSpec]:
+    descriptions = {
+        PIECE: "One piece of entitlement: process × service line × delivery month × unit price × counterparty × account.",
+        DAY_WEIGHT: "One stretch of days inside a month on which a line's price, payer, account and absence stand still.",
+        CALENDAR: "One calendar day, with the weekdays and thirtieths up to and including it.",
+    }
+    deps = {PIECE: [DAY_WEIGHT], DAY_WEIGHT: [*ENGINE_INPUTS, CALENDAR], CALENDAR: []}
+    for key, description in descriptions.items():
+        yield dg.AssetSpec(key, description=description, deps=deps[key], group_name="settlement", owners=[SETTLEMENT],
+                           kinds={"duckdb", "sql"})  # fmt: skip
+    for table in FOR_MARTS:
+        yield dg.AssetSpec(
+            warehouse_key("ledger", table), group_name="ledger", owners=[SETTLEMENT], kinds={"duckdb"},
+            deps=[BOOKED, *(proposal_key(p) for p in PROCESSES)],
+            description=f"One row of the register's {table} as it is now, for the marts.",
+        )  # fmt: skip
+    yield dg.AssetSpec(MUNICIPALITY, description="One municipality or region by its code, without leading zeros.",
+                       group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "csv"})  # fmt: skip
+
+
+@dg.multi_asset(
+    name="for_marts", specs=list(_for_marts_specs()), pool=WRITER,
+    description="Entitlement through the year of the last month that is over, and copies of the register's tables.",
+)  # fmt: skip
+def for_marts(context: dg.AssetExecutionContext, platform: Platform):
+    with telling():
+        engine = platform.register()
+        with platform.warehouse() as con:
+            derive(con, platform.instance(), engine, horizon=platform.horizon)
+            results = [dg.MaterializeResult(key, metadata=_metadata(con, key)) for key in context.selected_asset_keys]
+        with Session(engine) as session:
+            runs, amount = session.execute(select(func.count(), func.sum(SettlementRun.amount_oere))).one()
+    context.log_event(
+        dg.AssetObservation(BOOKED, metadata={"booked runs": runs, "booked amount (kr.)": kroner(amount or 0)})
+    )
+    yield from results
+
+
+def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
+    schema, _, table = key.path
+    metadata = table_metadata(con, f"{schema}.{table}")
+    if key in (PIECE, DAY_WEIGHT):
+        metadata["dagster/column_lineage"] = column_lineage(table)
+    if key == PIECE:
+        sums = con.execute("SELECT process, sum(amount_oere)::BIGINT FROM settlement.piece GROUP BY ALL ORDER BY 1").fetchall()
+        metadata |= {f"entitled {process} (kr.)": kroner(amount) for process, amount in sums}
+    return metadata
+
+
+proposals = [_proposal_asset(process) for process in PROCESSES.values()]

@@ -1,0 +1,132 @@
+"""dbt in this process: the manifest prepared when it is missing or stale, and one build told as Dagster events.
+
+dbt's own program in a subprocess costs seconds of imports each time and shows its variables, with the secret salt of
+the pseudonymous keys, to everyone who can list processes or read the run's log. `dbtRunner` does neither; dagster-dbt
+still translates each of dbt's events.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import dagster as dg
+from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
+
+from orchestration.pipeline import DBT_PROJECT
+from settlement.faults import StateFault
+
+TARGET = DBT_PROJECT / "target"
+MANIFEST = TARGET / "manifest.json"
+WAREHOUSE = "AFREGNING_WAREHOUSE"
+# Only the warehouse's name, not its place, is part of a parsed project.
+ANY_WAREHOUSE = "warehouse.duckdb"
+QUIET = ["--quiet", "--no-print", "--no-use-colors", "--log-level-file", "none"]
+# What the code says and no row does: a message of one of these kinds can be shown whole.
+ABOUT_CODE = ("Binder Error", "Catalog Error", "Parser Error", "Compilation Error")
+
+
+def prepare_manifest() -> Path:
+    """Parses the dbt project where its manifest is missing or older than any of its files; returns the manifest's place.
+
+    Raises StateFault where dbt cannot parse the project.
+    """
+    if _is_stale():
+        TARGET.mkdir(exist_ok=True)
+        with (TARGET / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_stale():
+                _parse()
+    return MANIFEST
+
+
+def _is_stale() -> bool:
+    files = (p for p in DBT_PROJECT.rglob("*") if p.suffix in (".sql", ".yml") and TARGET not in p.parents)
+    return not MANIFEST.exists() or MANIFEST.stat().st_mtime < max(p.stat().st_mtime for p in files)
+
+
+def _parse():
+    """The parsed project; dbt keeps what it parsed beside the manifest and parses only changed files again."""
+    from dbt.cli.main import dbtRunner
+
+    with _environment(ANY_WAREHOUSE):
+        outcome = dbtRunner().invoke(["parse", *QUIET, *_places(TARGET)])
+    if not outcome.success:
+        raise StateFault(f"dbt-projektet kan ikke læses: {outcome.exception}. Ret filen, og prøv igen.")
+    return outcome.result
+
+
+def build(
+    context: dg.AssetExecutionContext, manifest: Mapping, translator, variables: dict[str, str], warehouse: Path
+) -> Iterator[dg.Output | dg.AssetCheckResult]:
+    """Builds and tests every model once on the warehouse, which nobody may hold open.
+
+    Yields dagster-dbt's events; raises dg.Failure naming the models that could not be built. A failed test is a failed
+    asset check. Unit tests are about code, not about this data, and run with the platform's own tests.
+    """
+    from dbt.cli.main import dbtRunner
+    from google.protobuf.json_format import MessageToDict
+
+    told: list[dict] = []
+
+    def hear(event) -> None:
+        if event.info.name in ("LogModelResult", "LogTestResult"):
+            told.append(MessageToDict(event, preserving_proto_field_name=True))
+
+    target = warehouse.parent / "dbt"
+    with _environment(str(warehouse)):
+        outcome = dbtRunner(manifest=_parse(), callbacks=[hear]).invoke([
+            "build", *QUIET, *_places(target), "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables),
+        ])  # fmt: skip
+    for event in told:
+        yield from DbtCoreCliEventMessage(raw_event=event, event_history_metadata={}).to_default_asset_events(
+            manifest, translator, context, target
+        )
+    if outcome.exception is not None:
+        raise dg.Failure(f"dbt stoppede: {_shown(str(outcome.exception))}", allow_retries=False)
+    broken = [r for r in outcome.result.results if r.status == "error" or (r.status == "skipped" and _is_model(r))]
+    if broken:
+        names = "; ".join(f"{r.node.name}: {_shown(r.message or 'sprunget over')}" for r in broken)
+        raise dg.Failure(f"dbt kunne ikke bygge {names}", allow_retries=False)
+
+
+def _is_model(result) -> bool:
+    return result.node.resource_type == "model"
+
+
+def _shown(message: str) -> str:
+    """What of a database's message may be shown: all of it where it is about code, else only its kind."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    kind = next((line for line in lines if line.split(":")[0].endswith("Error")), lines[0] if lines else "")
+    return kind if kind.startswith(ABOUT_CODE) else kind.split(":")[0]
+
+
+def _places(target: Path) -> list[str]:
+    return [
+        "--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT), "--target-path", str(target),
+        "--log-path", str(target),
+    ]  # fmt: skip
+
+
+@contextmanager
+def _environment(warehouse: str) -> Iterator[None]:
+    before = os.environ.get(WAREHOUSE)
+    os.environ[WAREHOUSE] = warehouse
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[WAREHOUSE]
+        else:
+            os.environ[WAREHOUSE] = before
+
+
+@cache
+def manifest() -> Mapping:
+    """The manifest as dagster-dbt reads it."""
+    return json.loads(prepare_manifest().read_text(encoding="utf-8"))
