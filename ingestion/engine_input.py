@@ -69,16 +69,21 @@ def bind_parties(con: duckdb.DuckDBPyConnection, instance: Instance, booking_dat
         WITH dated AS (
             SELECT *, row_number() OVER (PARTITION BY code ORDER BY valid_from DESC) AS newest
             FROM canonical.counterparty WHERE NOT withdrawn AND valid_from <= DATE '{booking_date.isoformat()}'
+        ),
+        known AS (
+            SELECT code, CASE WHEN code = '{instance.municipality}' THEN 'egen' ELSE 'kommune' END AS kind, name, '' AS ean
+            FROM municipality
+            UNION ALL
+            SELECT department, 'afdeling', coalesce(any_value(d.name), department), coalesce(any_value(d.ean), '')
+            FROM canonical.service_package p LEFT JOIN canonical.department d USING (department)
+            WHERE department IS NOT NULL AND department NOT IN (SELECT code FROM municipality) AND NOT coalesce(d.withdrawn, false)
+            GROUP BY department
+            UNION ALL
+            SELECT cpr, 'borger', coalesce(name, cpr), '' FROM canonical.citizen
         )
-        SELECT m.code AS counterparty, CASE WHEN m.code = '{instance.municipality}' THEN 'egen' ELSE 'kommune' END AS kind,
-            coalesce(d.name, m.name) AS name, coalesce(d.cvr, '') AS cvr, coalesce(d.ean, '') AS ean,
-            coalesce(d.address, '') AS address, coalesce(d.contact, '') AS contact
-        FROM municipality m LEFT JOIN dated d ON d.code = m.code AND d.newest = 1
-        UNION ALL
-        SELECT p.department, 'afdeling', coalesce(any_value(d.name), p.department), '', coalesce(any_value(d.ean), ''), '', ''
-        FROM canonical.service_package p LEFT JOIN canonical.department d ON d.department = p.department AND NOT d.withdrawn
-        WHERE p.department IS NOT NULL AND p.department NOT IN (SELECT code FROM municipality)
-        GROUP BY p.department""")
+        SELECT k.code AS counterparty, k.kind, coalesce(d.name, k.name) AS name, coalesce(d.cvr, '') AS cvr,
+            coalesce(d.ean, k.ean) AS ean, coalesce(d.address, '') AS address, coalesce(d.contact, '') AS contact
+        FROM known k LEFT JOIN dated d ON d.code = k.code AND d.newest = 1""")
 
 
 def _bind_ledger(con, engine: Engine, only_line: str | None) -> None:

@@ -48,9 +48,11 @@ CREATE TABLE IF NOT EXISTS quarantine.warned (
 CREATE TABLE IF NOT EXISTS quarantine.file_count (
     load_id BIGINT, file_hash VARCHAR, name VARCHAR, rows_read BIGINT, rows_accepted BIGINT,
     rows_quarantined BIGINT, rows_unmapped BIGINT, rows_warned BIGINT);
--- Check digits by modulus 11 (CVR) and GS1 (EAN), domain_rules.md §12
+-- Check digits by modulus 11 (CVR, CPR) and GS1 (EAN), domain_rules.md §12
 CREATE OR REPLACE MACRO cvr_valid(x) AS regexp_full_match(x, '[1-9][0-9]{7}') AND list_sum(list_transform(
     [2, 7, 6, 5, 4, 3, 2, 1], lambda w, i: w * TRY_CAST(x[i] AS INTEGER))) % 11 = 0;
+CREATE OR REPLACE MACRO cpr_checks(x) AS list_sum(list_transform(
+    [4, 3, 2, 7, 6, 5, 4, 3, 2, 1], lambda w, i: w * TRY_CAST(x[i] AS INTEGER))) % 11 = 0;
 CREATE OR REPLACE MACRO ean_valid(x) AS regexp_full_match(x, '[0-9]{13}') AND list_sum(list_transform(
     [1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1], lambda w, i: w * TRY_CAST(x[i] AS INTEGER))) % 10 = 0;
 """

@@ -17,7 +17,7 @@ MAY_IMPORT = {
 INSIDE_SETTLEMENT = {
     "engine": {"engine", "faults"},
     "documents": {"documents", "engine", "faults"},
-    "processes": {"processes", "ledger", "engine", "faults"},
+    "processes": {"processes", "engine", "faults"},
     "ledger": {"ledger", "engine", "documents", "processes", "faults", "instance", "reference"},
 }
 

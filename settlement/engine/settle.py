@@ -41,6 +41,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     ),
     "package_payer": ("package_id", "valid_from", "valid_to", "paying_municipality", "withdrawn"),
     "account_rule": ("service_line_id", "valid_from", "valid_to", "account", "withdrawn"),
+    "payout_terms": ("service_line_id", "payee_id", "withdrawn"),
+    "charge_terms": ("service_line_id", "payer_cpr", "withdrawn"),
     "absence": ("service_line_id", "from_date", "to_date", "withdrawn"),
     "registration": ("registration_id", "service_line_id", "date", "quantity_e4", "withdrawn"),
     "posting_account_rule": (

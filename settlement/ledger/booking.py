@@ -31,17 +31,18 @@ from settlement.ledger.models import (
 )  # fmt: skip
 from settlement.ledger.proposals import newest_hash
 from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.processes import process as process_named
 from settlement.reference import posting_account
 
-SERIES = {"faktura": "F", "kreditnota": "K", "internbilag": "I"}
+SERIES = {"faktura": "F", "kreditnota": "K", "internbilag": "I", "udbetaling": "U", "opkraevning": "O"}
 WAITING, NO_ADDRESS, DELIVERED, FAILED = "venter", "mangler_adresse", "leveret", "fejlet"
 
 
-def kind_of(amount_oere: int, vat_oere: int) -> str:
+def kind_of(process: str, amount_oere: int, vat_oere: int) -> str:
     """What a document of that net and VAT is: below 0 a credit note, nothing at all an internal voucher."""
     if amount_oere == 0 and vat_oere == 0:
         return "internbilag"
-    return "kreditnota" if (amount_oere or vat_oere) < 0 else "faktura"
+    return "kreditnota" if (amount_oere or vat_oere) < 0 else process_named(process).document_kind
 
 
 def approve(session: Session, proposal_id: int, proposal_hash: str, user_name: str) -> None:
@@ -142,11 +143,12 @@ def _documents(session: Session, instance: Instance, proposal: Proposal, run: Se
         lines = list(group)
         party = parties[counterparty]
         amount, vat = sum(row.amount_oere for row in lines), sum(row.vat_oere for row in lines)
-        series, year = SERIES[kind_of(amount, vat)], run.booking_date.year
+        kind = kind_of(run.process, amount, vat)
+        series, year = SERIES[kind], run.booking_date.year
         sequence = _next_number(session, series, year)
         document = Document(
             number=f"{series}{year}-{sequence:06d}", run_no=run.run_no, series=series, year=year, sequence=sequence,
-            kind=kind_of(amount, vat), process=run.process, counterparty=counterparty, name=party.name, cvr=party.cvr,
+            kind=kind, process=run.process, counterparty=counterparty, name=party.name, cvr=party.cvr,
             ean=party.ean, address=party.address, contact=party.contact, issue_date=run.booking_date,
             due_date=run.booking_date + timedelta(days=instance.payment_term_days), amount_oere=amount, vat_oere=vat,
         )  # fmt: skip
@@ -190,21 +192,23 @@ def _insert_lines(session: Session, proposal: Proposal, run: SettlementRun, docu
 
 
 def _insert_postings(session: Session, run: SettlementRun, documents: list[Document]) -> None:
-    """Receivable (debit) against income and VAT (credit), per document and account; debit = credit = total."""
+    """The counterparty against the lines' accounts and VAT, per document; debit = credit = total."""
     day = run.booking_date
-    receivable, fallback, vat_account = (
-        posting_account(run.process, role, day) for role in ("receivable", "income", "vat")
+    counterpart, fallback, vat_account = (
+        posting_account(run.process, role, day) for role in ("counterparty", "lines", "vat")
     )
+    side = process_named(run.process).counterparty_side
+    other = "kredit" if side == "debet" else "debet"
     line = LedgerLine
-    income = session.execute(
+    by_account = session.execute(
         select(line.document_number, line.account, func.sum(line.amount_oere))
         .where(line.run_no == run.run_no)
         .group_by(line.document_number, line.account)
         .order_by(line.document_number, line.account)
     ).all()
-    signed = [(d.number, "debet", receivable, d.amount_oere + d.vat_oere) for d in documents]
-    signed += [(number, "kredit", account or fallback, int(amount)) for number, account, amount in income]
-    signed += [(d.number, "kredit", vat_account, d.vat_oere) for d in documents]
+    signed = [(d.number, side, counterpart, d.amount_oere + d.vat_oere) for d in documents]
+    signed += [(number, other, account or fallback, int(amount)) for number, account, amount in by_account]
+    signed += [(d.number, other, vat_account, d.vat_oere) for d in documents]
     first = session.scalar(select(func.max(Posting.posting_id))) or 0
     rows = [
         {"posting_id": first + i, "document_number": number, "side": side, "account": account, "amount_oere": amount}
@@ -220,7 +224,7 @@ def _fill_outbox(session: Session, run: SettlementRun, documents: Iterable[Docum
     An internal voucher is never sent; a document without delivery address waits.
     """
     items = []
-    for d in documents:
+    for d in documents if process_named(run.process).is_sent else ():
         items.append((f"{d.number}.pdf", d.number, "pdf", WAITING))
         if d.kind != "internbilag":
             items.append((f"{d.number}.xml", d.number, "oioubl", WAITING if d.ean else NO_ADDRESS))

@@ -54,11 +54,11 @@ def proposed_rows(engine: Engine, proposal_id: int) -> Iterator[tuple[str, ...]]
     line = ProposalLine
     with Session(engine) as session:
         totals = session.execute(
-            select(line.counterparty, func.sum(line.amount_oere), func.sum(line.vat_oere))
+            select(line.process, line.counterparty, func.sum(line.amount_oere), func.sum(line.vat_oere))
             .where(line.proposal_id == proposal_id)
-            .group_by(line.counterparty)
+            .group_by(line.process, line.counterparty)
         )
-        kinds = {counterparty: kind_of(amount, vat) for counterparty, amount, vat in totals}
+        kinds = {counterparty: kind_of(process, amount, vat) for process, counterparty, amount, vat in totals}
         query = select(line).where(line.proposal_id == proposal_id).order_by(*(getattr(line, name) for name in SORTED))
         for proposed in session.scalars(query.execution_options(yield_per=10_000)):
             yield _row(proposed, "", "", kinds[proposed.counterparty], "")

@@ -113,7 +113,12 @@ def keep_parties(con: duckdb.DuckDBPyConnection) -> None:
     """Leaves `proposal_party`: the counterparties of `proposal_line` and the own municipality, from `party`."""
     con.execute("""
         CREATE OR REPLACE TEMP TABLE proposal_party AS
-        SELECT * FROM party WHERE kind = 'egen' OR counterparty IN (SELECT counterparty FROM proposal_line)""")
+        FROM party WHERE kind = 'egen' OR counterparty IN (SELECT counterparty FROM proposal_line)""")
+    # A payee that no register names (a company by its CVR number) stands under its number.
+    con.execute("""
+        INSERT INTO proposal_party BY NAME
+        SELECT DISTINCT counterparty, 'øvrig' AS kind, counterparty AS name, '' AS cvr, '' AS ean, '' AS address, '' AS contact
+        FROM proposal_line WHERE counterparty NOT IN (SELECT counterparty FROM proposal_party)""")
 
 
 def lines_hash(con: duckdb.DuckDBPyConnection) -> str:

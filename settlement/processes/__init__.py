@@ -9,22 +9,36 @@ from settlement.faults import InputFault
 
 @dataclass(frozen=True)
 class Process:
-    """One process that settles: its name in loader files, its title, and what its counterparties are."""
+    """One process that settles.
+
+    `document_kind` is what a document of it is called where its net is above 0; `counterparty_side` the side of the
+    posting on the counterparty's account; `is_sent` whether its documents leave as e-invoice and PDF.
+    """
 
     name: str
     title: str
-    counterparty_kind: str
+    document_kind: str
+    counterparty_side: str
+    is_sent: bool
 
 
+# Proposed every night.
 PROCESSES = {
-    "mellemkommunal": Process("mellemkommunal", "Mellemkommunal afregning", "kommune"),
-    "intern": Process("intern", "Intern afregning", "afdeling"),
+    "mellemkommunal": Process("mellemkommunal", "Mellemkommunal afregning", "faktura", "debet", is_sent=True),
+    "intern": Process("intern", "Intern afregning", "faktura", "debet", is_sent=True),
+}
+# Entitlement, difference and booking; proposed on demand until their payment files and terms are built.
+ON_DEMAND = {
+    "udbetaling": Process("udbetaling", "Udbetaling", "udbetaling", "kredit", is_sent=False),
+    "personopkraevning": Process("personopkraevning", "Personopkrævning", "opkraevning", "debet", is_sent=False),
+    "beboerbetaling": Process("beboerbetaling", "Beboerbetaling", "opkraevning", "debet", is_sent=False),
 }
 TIMINGS = ("bagud", "forud")
 
 
 def process(name: str) -> Process:
     """The process of that name. Raises InputFault for one that does not settle here."""
-    if name not in PROCESSES:
-        raise InputFault(f"Processen «{name}» kan ikke afregnes. Vælg en af: {', '.join(PROCESSES)}.")
-    return PROCESSES[name]
+    known = PROCESSES | ON_DEMAND
+    if name not in known:
+        raise InputFault(f"Processen «{name}» kan ikke afregnes. Vælg en af: {', '.join(known)}.")
+    return known[name]

@@ -8,7 +8,8 @@ living_line AS (
         l.account AS line_account, l.quantity_e4, l.source_file AS line_source_file, l.source_row AS line_source_row,
         date_diff('day', DATE '1970-01-01', l.start_date) AS start_day,
         coalesce(date_diff('day', DATE '1970-01-01', l.end_date), 2932896) AS end_day,
-        p.department, p.paying_municipality AS package_payer,
+        p.cpr, p.department, p.paying_municipality AS package_payer,
+        t.payee_id, c.payer_cpr,
         i.unit, i.proration, i.absence_full_days, i.absence_pct_e2, i.departure_day_paid, i.vat_pct_e2,
         i.function_code, i.grouping_code, i.cost_type_code,
         o.owner_kind
@@ -16,6 +17,8 @@ living_line AS (
     JOIN service_package AS p ON p.package_id = l.package_id
     JOIN catalogue_item AS i ON i.item_code = l.item_code
     LEFT JOIN offer AS o ON o.offer_id = l.offer_id
+    LEFT JOIN payout_terms AS t ON t.service_line_id = l.service_line_id AND NOT t.withdrawn
+    LEFT JOIN charge_terms AS c ON c.service_line_id = l.service_line_id AND NOT c.withdrawn
     WHERE NOT l.withdrawn AND NOT p.withdrawn AND p.status IN ('bevilget', 'afsluttet')
 ),
 -- § 3 Departure day: the end date has no weight unless it is also the first day; never for delivered units.
@@ -149,6 +152,7 @@ resolved AS (
     SELECT
         s.service_line_id, s.package_id, s.timing, s.claim_kind, s.quantity_e4, s.unit, s.proration, s.vat_pct_e2,
         s.start_day, s.from_day, s.to_day, s.stated_process, s.owner_kind, s.department,
+        s.cpr, s.payee_id, s.payer_cpr,
         s.line_source_file, s.line_source_row,
         coalesce(a.absence_pct_e2, 10000) AS absence_pct_e2,
         coalesce(lp.price_oere, op.price_oere, ip.price_oere) AS price_oere,
@@ -186,5 +190,10 @@ SELECT
     service_line_id, package_id, timing, claim_kind, quantity_e4, unit, proration, vat_pct_e2, start_day, from_day, to_day,
     absence_pct_e2, price_oere, payer, account, process, department,
     line_source_file, line_source_row, rate_source_file, rate_source_row,
-    CASE WHEN process = 'intern' THEN department WHEN process = 'mellemkommunal' THEN payer END AS counterparty
+    CASE
+        WHEN process = 'mellemkommunal' THEN payer
+        WHEN process = 'intern' THEN department
+        WHEN process = 'udbetaling' THEN coalesce(payee_id, cpr)
+        WHEN process IN ('personopkraevning', 'beboerbetaling') THEN coalesce(payer_cpr, cpr)
+    END AS counterparty
 FROM with_process

@@ -1,0 +1,25 @@
+{# Made by generate_sources.py from ingestion/contracts; change the contract, then run it again.
+   By canonical table: its loader file's name, and whether it names a service line. #}
+{% macro canonical_tables() %}
+{% do return({
+    'catalogue_item': {'loader_file': 'katalogydelser', 'names_line': false},
+    'rate': {'loader_file': 'takster', 'names_line': false},
+    'offer': {'loader_file': 'tilbud', 'names_line': false},
+    'citizen': {'loader_file': 'borgere', 'names_line': false},
+    'service_package': {'loader_file': 'ydelsespakker', 'names_line': false},
+    'service_line': {'loader_file': 'ydelser', 'names_line': true},
+    'individual_rate': {'loader_file': 'individuelle_takster', 'names_line': true},
+    'package_payer': {'loader_file': 'betalere', 'names_line': false},
+    'account_rule': {'loader_file': 'kontoregler', 'names_line': true},
+    'absence': {'loader_file': 'fravaer', 'names_line': true},
+    'registration': {'loader_file': 'registreringer', 'names_line': true},
+    'counterparty': {'loader_file': 'modparter', 'names_line': false},
+    'payout_terms': {'loader_file': 'udbetalingsvilkaar', 'names_line': true},
+    'charge_terms': {'loader_file': 'opkraevningsvilkaar', 'names_line': true},
+    'department': {'loader_file': 'afdelinger', 'names_line': false},
+    'budget': {'loader_file': 'budget', 'names_line': false},
+    'opening_entry': {'loader_file': 'aabningsposter', 'names_line': true},
+    'account': {'loader_file': 'kontoplan', 'names_line': false},
+    'posting': {'loader_file': 'posteringer', 'names_line': false},
+}) %}
+{% endmacro %}

@@ -1,0 +1,9 @@
+{# Who is charged or paid, without naming a person. Municipalities, regions, departments and companies (CVR) are shown;
+   anyone else is a person or a bank account of one, and gets a key. #}
+{% macro names_no_person(process, counterparty) -%}
+    ({{ counterparty }} = '' OR {{ process }} IN ('mellemkommunal', 'intern') OR regexp_full_match({{ counterparty }}, '[0-9]{8}'))
+{%- endmacro %}
+
+{% macro public_counterparty(process, counterparty) -%}
+    CASE WHEN {{ names_no_person(process, counterparty) }} THEN {{ counterparty }} ELSE {{ person_key(counterparty) }} END
+{%- endmacro %}

@@ -1,0 +1,1 @@
+SELECT account, name FROM {{ source('canonical', 'account') }}

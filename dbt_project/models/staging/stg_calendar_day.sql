@@ -1,0 +1,1 @@
+SELECT day, weekdays FROM {{ source('settlement', 'calendar_day') }}

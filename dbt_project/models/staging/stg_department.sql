@@ -1,0 +1,1 @@
+SELECT department, name FROM {{ source('canonical', 'department') }}

@@ -1,0 +1,1 @@
+SELECT number, kind, name FROM {{ source('ledger', 'document') }}

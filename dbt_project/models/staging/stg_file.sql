@@ -1,0 +1,1 @@
+SELECT load_id, file_hash, name, system FROM {{ source('raw', 'file') }}

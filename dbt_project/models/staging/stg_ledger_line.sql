@@ -1,0 +1,21 @@
+SELECT
+    line_number,
+    run_no,
+    document_number,
+    booking_date,
+    process,
+    service_line_id,
+    package_id,
+    cpr,
+    delivery_month,
+    quantity_num,
+    quantity_den,
+    price_oere,
+    amount_oere,
+    vat_oere,
+    counterparty,
+    account,
+    is_adjustment,
+    corrects,
+    item_name
+FROM {{ source('ledger', 'ledger_line') }}

@@ -1,0 +1,1 @@
+SELECT load_id, received_at, dated FROM {{ source('raw', 'load') }}

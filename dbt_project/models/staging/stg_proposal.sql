@@ -1,0 +1,1 @@
+SELECT proposal_id, process, timing FROM {{ source('ledger', 'proposal') }}

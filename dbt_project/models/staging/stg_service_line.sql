@@ -1,0 +1,9 @@
+SELECT
+    service_line_id,
+    package_id,
+    item_code,
+    offer_id,
+    start_date,
+    end_date,
+    withdrawn
+FROM {{ source('canonical', 'service_line') }}

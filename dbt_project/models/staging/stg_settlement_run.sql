@@ -1,0 +1,1 @@
+SELECT run_no, accounting_year, accounting_period FROM {{ source('ledger', 'settlement_run') }}
