@@ -15,7 +15,7 @@ help:  ## shows this
 	touch $@
 
 $(AFREGNING_HOME)/settings.toml: | .venv/ready
-	$(BIN)/afregning new --with-demo-users
+	$(BIN)/afregning new --municipality 661 --with-demo-users
 	$(BIN)/afregning demo
 	$(BIN)/python -m orchestration.demo_history
 

@@ -82,6 +82,7 @@ TYPES = {
         f"coalesce({_CVR}, {_CODE}, {_CPR})",
         "en kommunekode, regionskode, et CVR-nummer eller et CPR-nummer",
     ),
+    "any_counterparty": ColumnType("VARCHAR", f"coalesce({_CVR}, {_CODE}, {_CPR}, {{x}})", "en modpart"),
     "account": ColumnType("VARCHAR", _matching("[0-9]{5,16}", "{x}"), "en konto på 5–16 cifre"),
     "integer": ColumnType("BIGINT", _matching("[0-9]+", "TRY_CAST({x} AS BIGINT)"), "et helt tal, mindst 0"),
     "money": ColumnType("BIGINT", _scaled(2, signed=False), "et " + _MONEY.format(sign=", mindst 0,")),

@@ -14,6 +14,7 @@ import duckdb
 from ingestion.contract import Contract, contracts
 
 RULES_VERSION = "1"
+WAITS_FOR_PARENT = "ukendt_noegle"
 
 # Withdrawn only when nothing uses them: table → column of a service line that names it.
 USED_BY_LINES = {"catalogue_item": "item_code", "offer": "offer_id"}
@@ -41,8 +42,8 @@ def judge(
     )
     for table, contract in contracts().items():
         waiting = con.execute(
-            "SELECT count(*) FROM quarantine.refused WHERE table_name = ? AND reason = 'ukendt_noegle' "
-            "AND closed_by_load IS NULL", [table],
+            "SELECT count(*) FROM quarantine.refused WHERE table_name = ? AND reason = ? AND closed_by_load IS NULL",
+            [table, WAITS_FOR_PARENT],
         ).fetchone()[0]  # fmt: skip
         if table in stages or waiting:
             _judge_table(con, load_id, contract, stages.get(table, Stage(contract, ())), municipalities)
@@ -55,11 +56,12 @@ def _judge_table(con, load_id, contract, stage, municipalities) -> None:
     _stage(con, contract, stage)
     _read(con, contract, municipalities)
     _merge(con, contract)
-    _refuse_rows(con, contract)
+    rules = _rules(contract)
+    _refuse_rows(con, rules)
     if contract.level:
-        while _refuse_overlaps(con, contract):
+        while _refuse_overlaps(con, contract, rules):
             pass
-    _quarantine(con, load_id, contract)
+    _quarantine(con, load_id, contract, rules)
     _apply(con, load_id, contract)
 
 
@@ -80,7 +82,7 @@ def _stage(con, contract: Contract, stage: Stage) -> None:
     parts.append(
         f"SELECT {cells}, json_extract_string(cells, '$._slet') AS _slet, file_hash AS _file, row AS _row, "
         f"NULL AS _fault, true AS _retry FROM quarantine.refused WHERE table_name = '{contract.table}' "
-        "AND reason = 'ukendt_noegle' AND closed_by_load IS NULL"
+        f"AND reason = '{WAITS_FOR_PARENT}' AND closed_by_load IS NULL"
     )
     con.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {' UNION ALL BY NAME '.join(parts)}")
 
@@ -132,7 +134,8 @@ def _merge(con, contract: Contract) -> None:
     """
     key = ", ".join(f"p_{k}" for k in contract.key)
     signature = ", ".join(
-        f"CASE WHEN _withdraw AND NOT {str(c.name in contract.key).lower()} THEN NULL ELSE [({c.name} IS NULL)::VARCHAR, p_{c.name}::VARCHAR] END"
+        f"CASE WHEN {'true' if c.name in contract.key else 'NOT _withdraw'} "
+        f"THEN [({c.name} IS NULL)::VARCHAR, p_{c.name}::VARCHAR] END"
         for c in contract.columns
     )
     defaults = {}
@@ -145,91 +148,104 @@ def _merge(con, contract: Contract) -> None:
         f"WHEN r.{c.name} = '' THEN {defaults[c.name]} ELSE r.p_{c.name} END AS f_{c.name}"
         for c in contract.columns
     )
+    # Joins on the key alone, so that they hash: a row whose key could not be read is refused whatever it meets.
+    same_key = " AND ".join(f"r.p_{k} IS NOT DISTINCT FROM d.p_{k}" for k in contract.key)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merged AS
-        WITH superseded AS (
-            SELECT *, bool_or(NOT _retry) OVER (PARTITION BY {key}, _key_read) AND _retry AND _key_read AS _gives_way
-            FROM read
+        WITH delivered_key AS (SELECT DISTINCT {key}, true AS sent_again FROM read WHERE _key_read AND NOT _retry),
+        standing AS (
+            SELECT * FROM read WHERE NOT _retry
+            UNION ALL
+            SELECT r.* FROM read r LEFT JOIN delivered_key d ON {same_key} WHERE r._retry AND d.sent_again IS NULL
         ),
-        grouped AS (
-            SELECT *, count(*) OVER same_key AS _rows, bool_or(_unreadable) OVER same_key AS _any_unreadable,
-                count(DISTINCT to_json([{signature}, [_withdraw::VARCHAR]])) OVER same_key AS _kinds,
-                row_number() OVER (PARTITION BY {key}, _key_read, _gives_way ORDER BY _row, _file) AS _nth
-            FROM superseded
-            WINDOW same_key AS (PARTITION BY {key}, _key_read, _gives_way)
+        repeated AS (
+            SELECT {key}, bool_or(_unreadable) OR count(DISTINCT to_json([{signature}, [_withdraw::VARCHAR]])) > 1 AS differ,
+                min((_row, _file)) AS first
+            FROM standing WHERE _key_read GROUP BY {key} HAVING count(*) > 1
         )
-        SELECT r.*, _key_read AND _rows > 1 AND (_any_unreadable OR _kinds > 1) AS _double,
+        SELECT r.*, r._key_read AND coalesce(d.differ, false) AS _double, d.first IS NULL OR d.first = (r._row, r._file) AS _counts,
             s.withdrawn IS NOT NULL AS _stored, {values},
-            CAST(NULL AS VARCHAR) AS _reason, CAST(NULL AS VARCHAR) AS _bad_column,
-            CAST(NULL AS VARCHAR) AS _bad_value, CAST(NULL AS VARCHAR) AS _message
-        FROM grouped r LEFT JOIN canonical.{contract.table} s ON r._key_read AND {_same(contract, "r", "s", "p_")}
-        WHERE NOT r._gives_way""")
+            CAST(NULL AS BIGINT) AS _rule
+        FROM standing r
+        LEFT JOIN repeated d ON {same_key}
+        LEFT JOIN canonical.{contract.table} s ON {_same(contract, "r", "s", "p_")}""")
     # The canonical names now hold the values that would be stored; the text as delivered keeps the prefix t_.
     for c in contract.columns:
         con.execute(f"ALTER TABLE merged RENAME {c.name} TO t_{c.name}")
         con.execute(f"ALTER TABLE merged RENAME f_{c.name} TO {c.name}")
 
 
-def _refuse(con, when: str, reason: str, column: str, value: str, message: str) -> None:
-    con.execute(
-        f"UPDATE merged SET _reason = '{reason}', _bad_column = {column}, _bad_value = {value}, _message = {message} "
-        f"WHERE _reason IS NULL AND ({when})"
-    )
-
-
 def _text(sentence: str) -> str:
     return "'" + sentence.replace("'", "''") + "'"
 
 
-def _refuse_rows(con, contract: Contract) -> None:
-    """The refusals a row can be judged by alone or by its parents; the first one found is the reason given."""
+@dataclass(frozen=True)
+class Rule:
+    """One refusal: SQL for when it holds and for column and value at fault, and what the person is told."""
+
+    when: str
+    reason: str
+    column: str
+    value: str
+    message: str
+
+
+def _rules(contract: Contract) -> list[Rule]:
+    """The refusals of a table in order of precedence: the first that holds is the reason given. Overlaps come last."""
     key = ", ".join(c.loader for c in contract.key_columns)
     key_text = " || ' / ' || ".join(f"coalesce(t_{k}, '')" for k in contract.key)
-    _refuse(con, "_fault IS NOT NULL", "ugyldig_vaerdi", "''", "''", "_fault")
-    _refuse(
-        con, "_double", "dublet", _text(key), key_text,
-        _text(f"Nøglen ({key}) står flere gange i indlæsningen med forskelligt indhold. Send den én gang."),
-    )  # fmt: skip
-    _refuse(
-        con, "b__slet", "ugyldig_vaerdi", "'slet'", "_slet", _text("Kolonnen slet skal være ja eller tom. Ret cellen.")
-    )
+    twice = f"Nøglen ({key}) står flere gange i indlæsningen med forskelligt indhold. Send den én gang."
+    rules = [
+        Rule("_fault IS NOT NULL", "ugyldig_vaerdi", "''", "''", "_fault"),
+        Rule("_double", "dublet", _text(key), key_text, _text(twice)),
+        Rule("b__slet", "ugyldig_vaerdi", "'slet'", "_slet", _text("Kolonnen slet skal være ja eller tom. Ret cellen.")),
+    ]
+    # Of a row that withdraws only the key is read.
     for c in contract.columns:
-        judged = "true" if c.name in contract.key else "NOT _withdraw"
-        _refuse(
-            con, f"b_{c.name} AND {judged}", "ugyldig_vaerdi", _text(c.loader), f"t_{c.name}",
-            _text(f"Kolonnen {c.loader} skal være {c.expected}. Ret cellen, og send rækken igen."),
-        )  # fmt: skip
+        living = "" if c.name in contract.key else " AND NOT _withdraw"
+        unread = f"Kolonnen {c.loader} skal være {c.expected}. Ret cellen, og send rækken igen."
+        rules.append(Rule(f"b_{c.name}{living}", "ugyldig_vaerdi", _text(c.loader), f"t_{c.name}", _text(unread)))
     for c in contract.columns:
-        needed = c.required or (c.name in contract.key and not c.may_be_empty)
-        if needed:
-            judged = "true" if c.name in contract.key else "NOT _withdraw"
-            value = f"p_{c.name}" if c.name in contract.key else c.name
-            _refuse(
-                con, f"{value} IS NULL AND {judged}", "ugyldig_vaerdi", _text(c.loader), "''",
-                _text(f"Kolonnen {c.loader} skal være udfyldt. Udfyld cellen, og send rækken igen."),
-            )  # fmt: skip
+        if c.name in contract.key and not c.may_be_empty:
+            missing = f"p_{c.name} IS NULL"
+        elif c.required:
+            missing = f"{c.name} IS NULL AND NOT _withdraw"
+        else:
+            continue
+        empty = f"Kolonnen {c.loader} skal være udfyldt. Udfyld cellen, og send rækken igen."
+        rules.append(Rule(missing, "ugyldig_vaerdi", _text(c.loader), "''", _text(empty)))
     for c in contract.columns:
         if c.parent:
             parent = contracts()[c.parent]
-            _refuse(
-                con,
-                f"NOT _withdraw AND NOT EXISTS (FROM canonical.{c.parent} p WHERE p.{parent.key[0]} = merged.{c.name})",
-                "ukendt_noegle", _text(c.loader), f"coalesce(t_{c.name}, {c.name})",
-                _text(
-                    f"Kolonnen {c.loader} peger på en nøgle, som {parent.loader_file} ikke har. Send den dér; "
-                    "rækken prøves igen ved hver indlæsning."
-                ),
-            )  # fmt: skip
+            orphan = f"NOT _withdraw AND NOT EXISTS (FROM canonical.{c.parent} p WHERE p.{parent.key[0]} = merged.{c.name})"
+            unknown = (
+                f"Kolonnen {c.loader} peger på en nøgle, som {parent.loader_file} ikke har. Send den dér; "
+                "rækken prøves igen ved hver indlæsning."
+            )
+            value = f"coalesce(t_{c.name}, {c.name})"
+            rules.append(Rule(orphan, WAITS_FOR_PARENT, _text(c.loader), value, _text(unknown)))
     if contract.period:
         start, end = (contract.column(name) for name in contract.period)
-        _refuse(
-            con, f"NOT _withdraw AND {end.name} < {start.name}", "ugyldig_periode", _text(end.loader),
-            f"coalesce(t_{end.name}, {end.name}::VARCHAR)",
-            _text(f"Perioden slutter ({end.loader}), før den begynder ({start.loader}). Ret en af datoerne."),
-        )  # fmt: skip
+        backwards = f"Perioden slutter ({end.loader}), før den begynder ({start.loader}). Ret en af datoerne."
+        value = f"coalesce(t_{end.name}, {end.name}::VARCHAR, '')"
+        ends_first = f"NOT _withdraw AND {end.name} < {start.name}"
+        rules.append(Rule(ends_first, "ugyldig_periode", _text(end.loader), value, _text(backwards)))
+    if contract.level:
+        overlap = (
+            "Perioden overlapper en anden på samme niveau, hvor slutdatoen er angivet. "
+            "Ret perioderne, så de ikke overlapper."
+        )
+        rules.append(Rule("false", "overlappende_takst", _text(end.loader), value, _text(overlap)))
+    return rules
 
 
-def _refuse_overlaps(con, contract: Contract) -> bool:
+def _refuse_rows(con, rules: list[Rule]) -> None:
+    """Sets `_rule`, the number of the first rule that refuses the row; NULL is a good row."""
+    cases = " ".join(f"WHEN {rule.when} THEN {number}" for number, rule in enumerate(rules))
+    con.execute(f"UPDATE merged SET _rule = CASE {cases} END")
+
+
+def _refuse_overlaps(con, contract: Contract, rules: list[Rule]) -> bool:
     """Refuses the load's rows whose period overlaps another with a given end at the same level.
 
     Returns whether any was refused: its stored version is then back in force and may overlap in turn.
@@ -237,33 +253,26 @@ def _refuse_overlaps(con, contract: Contract) -> bool:
     start, end = contract.period
     same_level = " AND ".join(f"a.{k} IS NOT DISTINCT FROM b.{k}" for k in contract.level)
     columns = ", ".join(dict.fromkeys([*contract.key, start, end]))
-    before = con.execute("SELECT count(*) FROM merged WHERE _reason IS NULL").fetchone()[0]
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE periods AS
-        SELECT {columns}, true AS delivered FROM merged WHERE _reason IS NULL AND NOT _withdraw AND _nth = 1
+        SELECT {columns}, true AS delivered FROM merged WHERE _rule IS NULL AND NOT _withdraw AND _counts
         UNION ALL
         SELECT {columns}, false FROM canonical.{contract.table} s WHERE NOT withdrawn
-        AND NOT EXISTS (FROM merged m WHERE m._reason IS NULL AND {_same(contract, "m", "s")})""")
+        AND NOT EXISTS (FROM merged m WHERE m._rule IS NULL AND {_same(contract, "m", "s")})""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE overlapping AS
         SELECT {", ".join(f"x.{k}" for k in contract.key)} FROM (
             SELECT unnest([a, b]) AS x FROM periods a JOIN periods b
             ON {same_level} AND a.{start} < b.{start} AND a.{end} >= b.{start}
         ) WHERE x.delivered""")
-    end_column = contract.column(end)
-    _refuse(
-        con,
-        f"NOT _withdraw AND EXISTS (FROM overlapping o WHERE {_same(contract, 'o', 'merged')})",
-        "overlappende_takst", _text(end_column.loader), f"coalesce(t_{end}, {end}::VARCHAR, '')",
-        _text(
-            "Perioden overlapper en anden på samme niveau, hvor slutdatoen er angivet. "
-            "Ret perioderne, så de ikke overlapper."
-        ),
-    )  # fmt: skip
-    return con.execute("SELECT count(*) FROM merged WHERE _reason IS NULL").fetchone()[0] < before
+    refused = con.execute(
+        f"UPDATE merged SET _rule = {len(rules) - 1} WHERE _rule IS NULL AND NOT _withdraw "
+        f"AND EXISTS (FROM overlapping o WHERE {_same(contract, 'o', 'merged')})"
+    )
+    return refused.fetchone()[0] > 0
 
 
-def _quarantine(con, load_id: int, contract: Contract) -> None:
+def _quarantine(con, load_id: int, contract: Contract, rules: list[Rule]) -> None:
     """Keeps refused rows, and closes those that a row of this load replaces."""
     table = contract.table
     # An unreadable part of the key is NULL; a part that may be empty, and is, is ''.
@@ -278,20 +287,27 @@ def _quarantine(con, load_id: int, contract: Contract) -> None:
         f"(q.key[{i}] IS NULL OR q.key[{i}] = coalesce(p_{k}::VARCHAR, ''))" for i, k in enumerate(contract.key, 1)
     )
     readable = "len(list_filter(q.key, lambda part: part IS NOT NULL))"
+
+    def told(part: str) -> str:
+        return "CASE _rule " + " ".join(f"WHEN {n} THEN {getattr(rule, part)}" for n, rule in enumerate(rules)) + " END"
+
+    reason = "CASE _rule " + " ".join(f"WHEN {n} THEN '{rule.reason}'" for n, rule in enumerate(rules)) + " END"
+    con.execute(f"ALTER TABLE merged ADD COLUMN _reason VARCHAR; UPDATE merged SET _reason = {reason}")
     con.execute(f"""
         UPDATE quarantine.refused q SET closed_by_load = {load_id}
         FROM merged m WHERE q.table_name = '{table}' AND q.closed_by_load IS NULL AND (
-            (q.file_hash = m._file AND q.row = m._row AND NOT (m._retry AND m._reason IS NOT DISTINCT FROM 'ukendt_noegle'))
+            (q.file_hash = m._file AND q.row = m._row
+             AND NOT (m._retry AND m._reason IS NOT DISTINCT FROM '{WAITS_FOR_PARENT}'))
             OR (NOT m._retry AND m._key_read AND {matches} AND {readable} > 0
                 AND (m._reason IS NULL OR {readable} = {len(contract.key)})))""")
     con.execute(f"""
         INSERT INTO quarantine.refused BY NAME
         SELECT {load_id} AS load_id, '{table}' AS table_name, '{contract.loader_file}' AS loader_file,
             _file AS file_hash, (SELECT any_value(name) FROM raw.file f WHERE f.file_hash = m._file) AS file_name,
-            _row AS row, _reason AS reason, _bad_column AS column_name, coalesce(_bad_value, '') AS value,
-            _message AS message,
-            [{key}] AS key, {line} AS service_line_id, to_json(struct_pack({cells}, _slet := _slet)) AS cells
-        FROM merged m WHERE _reason IS NOT NULL AND NOT (_retry AND _reason = 'ukendt_noegle')""")
+            _row AS row, _reason AS reason, {told("column")} AS column_name, coalesce({told("value")}, '') AS value,
+            {told("message")} AS message, [{key}] AS key, {line} AS service_line_id,
+            to_json(struct_pack({cells}, _slet := _slet)) AS cells
+        FROM merged m WHERE _reason IS NOT NULL AND NOT (_retry AND _reason = '{WAITS_FOR_PARENT}')""")
     con.execute(f"INSERT INTO judged SELECT '{table}', _file, _row, _retry, _reason FROM merged")
 
 
@@ -305,7 +321,7 @@ def _apply(con, load_id: int, contract: Contract) -> None:
         SELECT {", ".join(f"m.{n}" for n in names)}, m._withdraw AS withdrawn, m._file AS source_file,
             m._row AS source_row, {load_id}::BIGINT AS load_id
         FROM merged m LEFT JOIN canonical.{table} s ON {_same(contract, "m", "s")}
-        WHERE m._reason IS NULL AND m._nth = 1 AND (m._stored OR NOT m._withdraw) {keep_back}
+        WHERE m._reason IS NULL AND m._counts AND (m._stored OR NOT m._withdraw) {keep_back}
         AND (s.withdrawn IS NULL OR s.withdrawn IS DISTINCT FROM m._withdraw OR {changed})""")
     con.execute(f"DELETE FROM canonical.{table} s USING accepted a WHERE {_same(contract, 'a', 's')}")
     con.execute(f"INSERT INTO canonical.{table} BY NAME FROM accepted")

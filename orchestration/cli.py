@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     new = command("new", _new, "laver en tom instans")
-    new.add_argument("--municipality", default="661", metavar="KODE", help="egen kommunekode")
+    new.add_argument("--municipality", default="461", metavar="KODE", help="egen kommunekode")
     new.add_argument("--with-demo-users", action="store_true", help="opretter anna og bo som controllere")
 
     demo = command("demo", _demo, "skriver en opdigtet kommunes udtræk i kildernes landingsmapper")
@@ -174,6 +174,7 @@ def _settle(options) -> int:
     from settlement.ledger import lines_file
     from settlement.ledger.booking import approve, book
     from settlement.ledger.delivery import deliver
+    from settlement.ledger.proposals import lines_without_account
     from settlement.ledger.register import MAY_BOOK, open_register, user_with_right
     from settlement.processes import process
 
@@ -198,6 +199,10 @@ def _settle(options) -> int:
         f"Forslag {proposal.proposal_id}: {chosen.title}, {options.timing}, til og med {options.through:%Y-%m}: "
         f"{proposal.line_count} linjer, {lines_file.money_text(proposal.amount_oere)} kr."
     )
+    with Session(engine) as session:
+        unaccounted = lines_without_account(session, proposal.proposal_id)
+    if unaccounted:
+        print(f"Advarsel: {unaccounted} linjer har ingen konto. Angiv konto på ydelsen eller en konteringsregel.")
     run = None
     if options.book and proposal.line_count:
         with Session(engine) as session, session.begin():

@@ -35,10 +35,7 @@ DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 SYSTEM_USER = "platformen"
 EXTRACT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 FROM_ENGINE = ("piece", "day_weight", "calendar_day")
-FOR_MARTS = (
-    "settlement_run", "document", "ledger_line", "posting", "proposal", "proposal_line", "parked_line", "outbox",
-    "gate_verdict",
-)  # fmt: skip
+FOR_MARTS = ("settlement_run", "document", "ledger_line", "proposal", "parked_line", "gate_verdict")
 
 
 def waiting(instance: Instance) -> dict[str, list[tuple[str, str, Path]]]:
@@ -97,7 +94,7 @@ def propose_timings(
     con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, process: str, last_month: date,
     booking_date: date, created_by: str, progress: Progress,
 ) -> list[Proposal]:  # fmt: skip
-    """A process's proposals of each timing when `last_month` is over: in arrears through it, in advance through the next."""
+    """A process's proposals when `last_month` is over: in arrears through it, in advance through the next."""
     proposals = []
     for timing in TIMINGS:
         through = add_months(last_month, 0 if timing == "bagud" else 1)

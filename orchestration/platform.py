@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,8 +36,10 @@ CANONICAL_DOMAINS = {
 
 
 class Platform(dg.ConfigurableResource):
-    """The running instance. `today` (yyyy-mm-dd) is the day the run counts as; empty is the day it runs on."""
+    """The running instance: `home` is its folder (empty: the one `AFREGNING_HOME` names), `today` (yyyy-mm-dd) the day
+    the run counts as (empty: the day it runs on)."""
 
+    home: str = ""
     today: str = ""
 
     @property
@@ -50,8 +53,8 @@ class Platform(dg.ConfigurableResource):
         return add_months(self.day, -1).replace(day=1)
 
     def instance(self) -> Instance:
-        """The instance `AFREGNING_HOME` names. Raises StateFault where there is none."""
-        return open_instance()
+        """The instance. Raises StateFault where there is none."""
+        return open_instance(Path(self.home) if self.home else None)
 
     def register(self) -> Engine:
         """The register, migrated to this version."""
@@ -71,6 +74,18 @@ def warehouse_key(schema: str, table: str) -> dg.AssetKey:
     if schema == "raw":
         return dg.AssetKey([schema, "archive", table])
     return dg.AssetKey([schema, DOMAINS[schema], table])
+
+
+@dg.logger(description="Hands the steps' own sentences, and nothing of Dagster's, to Python's logger afregning.steps.")
+def sentences(_) -> logging.Logger:
+    class HandOn(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.levelno == logging.INFO and record.dagster_meta["dagster_event"] is None:
+                logging.getLogger("afregning.steps").info(record.dagster_meta["orig_message"])
+
+    logger = logging.Logger("sentences", logging.INFO)
+    logger.addHandler(HandOn())
+    return logger
 
 
 @contextmanager

@@ -3,7 +3,10 @@
 import shutil
 
 import pytest
-from driver import Platform
+
+pytest.register_assert_rewrite("driver")
+
+from driver import Platform  # noqa: E402  (its asserts explain themselves only when registered first)
 
 
 def pytest_configure(config):

@@ -469,5 +469,5 @@ def document_type(process, net, vat):
         return "kreditnota"
     if net == 0 and vat == 0:
         return "internbilag"
-    names = {"intern": "internbilag", "udbetaling": "udbetaling", "mellemkommunal": "faktura"}
+    names = {"intern": "faktura", "udbetaling": "udbetaling", "mellemkommunal": "faktura"}
     return names.get(process, "opkraevning")

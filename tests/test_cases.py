@@ -6,6 +6,7 @@ names of the case's own choosing (`bilag`, `retter`). `undtagelser` is what is p
 nothing where it is left out. A case starts from `grundlag.yaml` unless it says `grundlag: nej`.
 """
 
+import re
 from collections import Counter
 from datetime import date
 from pathlib import Path
@@ -158,3 +159,91 @@ def test_platform_agrees_with_hand_and_oracle(case, platform):
         assert_same_exceptions(exceptions, oracle, parked="afregn" in step)
         check_exceptions(step, parked_of(exceptions), quarantined_of(exceptions))
     platform.must("verify")
+
+
+COLUMNS = (
+    "koersel proces bilag bilagsart bogfoert_dato ydelse_id pakke_id cpr leverancemaaned antal pris beloeb moms "
+    "modpart konto regulering retter"
+).split()
+EXCEPTION_COLUMNS = "type aarsag kilde fil raekke kolonne vaerdi ydelse_id leverancemaaned besked".split()
+ONE_RATE = {
+    "katalogydelser": table("ydelseskode | enhed\nK | doegn"),
+    "takster": table("ydelseskode | gyldig_fra | pris\nK | 01-01-2020 | 1000,00"),
+}
+
+
+def one_line(**cells):
+    names = {"ydelse_id": "Y", "pakke_id": "P1", "ydelseskode": "K", "tilbud_id": "T1", "startdato": "01-01-2024"}
+    return names | cells
+
+
+def test_form_of_the_files(platform):
+    """loader.md: columns in order, decimal comma, sorted; a header also where there are no lines."""
+    lines, exceptions = platform.files / "linjer.csv", platform.files / "undtagelser.csv"
+    platform.lines(), platform.exceptions()
+    assert lines.read_bytes() == (";".join(COLUMNS) + lines.read_text(encoding="utf-8")[-1]).encode()
+    assert exceptions.read_text(encoding="utf-8").splitlines() == [";".join(EXCEPTION_COLUMNS)]
+    platform.load(GROUND | ONE_RATE | {"ydelser": [one_line(ydelse_id=i) for i in ("Y9", "Y10", "Å")]})
+    assert platform.settle("mellemkommunal", "2024-02", date(2024, 3, 5))[0]["koersel"] == ""
+    platform.settle("mellemkommunal", "2024-02", date(2024, 3, 5), book=True)
+    platform.load({"takster": table("ydelseskode | gyldig_fra | pris\nK | 15-01-2024 | 999,50")})
+    platform.settle("mellemkommunal", "2024-02", date(2024, 4, 5), book=True)
+    rows = platform.lines()
+    keys = [(int(r["koersel"]), r["ydelse_id"], r["leverancemaaned"], decimal(r["pris"]), r["modpart"]) for r in rows]
+    assert keys == sorted(keys) and len(keys) == 6 + 6 + 6
+    for row in rows:
+        for column, decimals in (("pris", 2), ("beloeb", 2), ("moms", 2)):
+            assert re.fullmatch(rf"-?\d+,\d{{{decimals}}}", row[column]), row
+        assert re.fullmatch(r"-?\d+(,\d{1,4})?", row["antal"]), row
+        assert row["regulering"] in ("ja", "nej")
+
+
+def test_a_file_that_cannot_be_read_changes_nothing(platform):
+    """loader.md: exit 1, one sentence that names the file, and no trace in the instance."""
+    platform.load(GROUND | ONE_RATE | {"ydelser": [one_line()]})
+    before = platform.settle("mellemkommunal", "2024-01", date(2024, 2, 5))
+    broken = platform.files / "ydelser.xlsx"
+    broken.write_bytes(b"PK\x03\x04 this is no workbook")
+    code, screen = platform.run("load", broken)
+    assert code == 1 and "ydelser.xlsx" in screen and "Traceback" not in screen
+    assert platform.exceptions() == []
+    assert platform.settle("mellemkommunal", "2024-01", date(2024, 2, 5)) == before != []
+
+
+def test_an_amount_beyond_64_bits_is_refused(platform):
+    """settlement.md §5: overflow refused; 9.999.999.999,99 kr. × 9.999.999 × 31 is about 3,1e20 øre."""
+    files = ONE_RATE | {"takster": table("ydelseskode | gyldig_fra | pris\nK | 01-01-2020 | 9999999999,99")}
+    platform.load(GROUND | files | {"ydelser": [one_line(antal="9999999")]})
+    code, screen = platform.run("settle", "mellemkommunal", "--through", "2024-01", "--date", "2024-02-05")
+    assert code == 1 and "Traceback" not in screen, screen
+
+
+def test_booking_needs_two_people_with_the_right(platform):
+    """loader.md: A and B are users with the right, and differ, or it is refused."""
+    platform.load(GROUND | ONE_RATE | {"ydelser": [one_line()]})
+    command = ["settle", "mellemkommunal", "--through", "2024-01", "--date", "2024-02-05", "--book"]
+    for people in (["--by", "anna", "--approved-by", "anna"], ["--by", "anna", "--approved-by", "kaj"], []):
+        code, screen = platform.run(*command, *people)
+        assert code in (1, 2) and "Traceback" not in screen, screen
+    assert platform.lines() == []
+
+
+WARNS = {
+    "an open rate shortened": {"takster": table("ydelseskode | gyldig_fra | pris\nK | 15-01-2024 | 9")},
+    "a withdrawal of an unknown key": {"takster": table("ydelseskode | gyldig_fra | slet\nUK | 15-01-2024 | ja")},
+    "a wrong check digit": {"borgere": table("cpr\n0101801230")},
+    "absence outside the line": {"fravaer": table("ydelse_id | fra | til\nY | 05-02-2024 | 06-02-2024")},
+    "a registration outside the line": {
+        "registreringer": table("registrering_id | ydelse_id | dato | antal\nR | Y | 05-02-2024 | 1")
+    },
+    "a start before the grant": {"ydelsespakker": table("pakke_id | bevilget_dato\nP1 | 15-01-2024")},
+}
+
+
+@pytest.mark.parametrize("files", WARNS.values(), ids=WARNS)
+def test_all_else_warns_and_is_taken(files, platform):
+    """loader.md: the load's report counts the warning, and nothing is refused."""
+    platform.load(GROUND | ONE_RATE | {"ydelser": [one_line(slutdato="31-01-2024")]})
+    report = platform.load(files)
+    assert re.search(r"\b[1-9]\d* med advarsel", report), report
+    assert platform.exceptions() == []

@@ -108,7 +108,9 @@ def test_a_red_gate_stops_the_booking(proposed):
     _, instance, engine, proposal = proposed
     _approve(engine, proposal)
     with Session(engine) as session, session.begin():
-        record_verdict(session, load_id=1, gate="profil", input_version="x", rules_version="1", green=False, detail="For få rækker.")
+        record_verdict(
+            session, load_id=1, gate="profil", input_version="x", rules_version="1", green=False, detail="For få rækker."
+        )
     with pytest.raises(StateFault, match="Gaten «profil» er rød"):
         book(instance, engine, proposal.proposal_id, "anna")
 
@@ -218,7 +220,8 @@ TAMPERED = {
     "a changed run": ("UPDATE settlement_run SET booked_by = 'bo'", "Kørsel 1 eller dens bilag"),
     "a number skipped": ("UPDATE number_series SET last = last + 1", "har huller"),
     "a cut chain": (
-        "DELETE FROM outbox; DELETE FROM posting; DELETE FROM ledger_line; DELETE FROM document; DELETE FROM settlement_run; DELETE FROM number_series",
+        "DELETE FROM outbox; DELETE FROM posting; DELETE FROM ledger_line; DELETE FROM document; "
+        "DELETE FROM settlement_run; DELETE FROM number_series",
         "kæden er afkortet",
     ),
 }

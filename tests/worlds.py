@@ -88,7 +88,6 @@ class World:
             "registreringer": [],
             "udbetalingsvilkaar": [],
             "opkraevningsvilkaar": [],
-            "aabningsposter": [],
         }
         for line_id in self.lines:
             self.expert_facts(files, line_id)
@@ -180,8 +179,6 @@ class World:
             files["udbetalingsvilkaar"].append(terms)
         if self.chance(15):
             files["opkraevningsvilkaar"].append({"ydelse_id": line_id, "betaler_cpr": CPRS[2]})
-        if self.chance(10):
-            files["aabningsposter"].append(self.opening_entry(line_id))
 
     def absence(self, line_id):
         _, start, end = self.lines[line_id]
@@ -196,16 +193,6 @@ class World:
         quantity = self.random.choice(("1", "2", "0,25", "0", "-1", "3.5"))
         names = {"registrering_id": self.registrations[-1], "ydelse_id": line_id}
         return names | {"dato": self.text(day), "antal": quantity}
-
-    def opening_entry(self, line_id):
-        month = f"{self.lines[line_id][1]:%Y-%m}"
-        process = self.random.choice(("mellemkommunal", "intern"))
-        party = "751" if process == "mellemkommunal" else "HANDICAP"
-        where = {"proces": process, "ydelse_id": line_id, "leverancemaaned": month, "pris": "1000,00", "modpart": party}
-        what = {"konto": "5281230000004001", "antal": "3", "beloeb": "3000,00", "moms": "0", "bilag": f"G-{line_id}"}
-        return where | what
-
-    # --- what happens later ----------------------------------------------------------------------------------------
 
     def event(self):
         """One load: a handful of changes, merged to files, and sometimes rows that must be refused."""
@@ -410,7 +397,7 @@ def one_row_per_key(files):
     for name, rows in files.items():
         by_key = {}
         for row in rows:
-            key = tuple(row.values()) if name == "aabningsposter" else key_of(name, row)
+            key = key_of(name, row)
             by_key.setdefault(key, row)
         if by_key:
             kept[name] = list(by_key.values())

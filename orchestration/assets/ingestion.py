@@ -1,7 +1,5 @@
 """From the landing folders to the canonical tables: one load is one transaction, so one step makes it all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg
@@ -13,6 +11,7 @@ from ingestion.mapping import load_mappings
 from orchestration.pipeline import ingest
 from orchestration.platform import CANONICAL_DOMAINS, DATA, WRITER, Platform, table_metadata, telling, warehouse_key
 
+MAPPINGS = load_mappings()
 LOADER_ROWS = dg.AssetKey(["raw", archive.LOADER, "filer"])
 LOAD, FILE = warehouse_key("raw", "load"), warehouse_key("raw", "file")
 REFUSED, WARNED, FILE_COUNT = (warehouse_key("quarantine", t) for t in ("refused", "warned", "file_count"))
@@ -26,7 +25,7 @@ ROWS_SHOWN = 10
 
 def landing_specs() -> list[dg.AssetSpec]:
     """The folders that the source systems and people put files in."""
-    titles = {system: mapping.title for system, mapping in load_mappings().items()}
+    titles = {system: mapping.title for system, mapping in MAPPINGS.items()}
     titles[archive.LOADER] = "Indlæsningsfiler"
     return [
         dg.AssetSpec(
@@ -45,10 +44,10 @@ def _spec(key: dg.AssetKey, group: str, kinds: set[str], description: str, deps:
 
 
 def _raw_specs() -> Iterator[dg.AssetSpec]:
-    yield _spec(LOAD, "raw", {"duckdb"}, "One load: the files received and judged together.",
-                [dg.AssetKey(["landing", system, "files"]) for system in (*load_mappings(), archive.LOADER)])  # fmt: skip
+    landing = [dg.AssetKey(["landing", system, "files"]) for system in (*MAPPINGS, archive.LOADER)]
+    yield _spec(LOAD, "raw", {"duckdb"}, "One load: the files received and judged together.", landing)
     yield _spec(FILE, "raw", {"duckdb"}, "One received file of one load, by the SHA-256 of its bytes.", [LOAD])
-    for system, mapping in load_mappings().items():
+    for system, mapping in MAPPINGS.items():
         for file in mapping.files:
             yield _spec(
                 dg.AssetKey(["raw", system, file.dataset]), "raw", {"duckdb", file.format},
@@ -69,7 +68,7 @@ def _validation_specs() -> Iterator[dg.AssetSpec]:
 
 def _canonical_specs() -> Iterator[dg.AssetSpec]:
     feeding: dict[str, list[dg.AssetKey]] = {}
-    for system, mapping in load_mappings().items():
+    for system, mapping in MAPPINGS.items():
         for file in mapping.files:
             for target in file.targets:
                 feeding.setdefault(contract_for_file(target).table, []).append(
@@ -93,9 +92,12 @@ def _declared(contract: Contract, column) -> dg.TableColumn:
     )  # fmt: skip
 
 
+SPECS = [*_raw_specs(), *_validation_specs(), *_canonical_specs()]  # parents before children, as they are reported
+
+
 @dg.multi_asset(
     name="ingestion",
-    specs=[*_raw_specs(), *_validation_specs(), *_canonical_specs()],
+    specs=SPECS,
     check_specs=[READABLE],
     pool=WRITER,
     description="Takes every waiting file in: archives it, reads it, judges its rows and merges the good ones.",
@@ -103,18 +105,21 @@ def _declared(contract: Contract, column) -> dg.TableColumn:
 def ingestion(context: dg.AssetExecutionContext, platform: Platform):
     with telling(), platform.warehouse() as con:
         received = ingest(con, platform.instance(), context.log.info)
-        results = [dg.MaterializeResult(key, metadata=_metadata(con, key)) for key in context.selected_asset_keys]
+        results = [dg.MaterializeResult(spec.key, metadata=_metadata(con, spec.key)) for spec in SPECS]
     faults = [report.fault for _, reports in received for report in reports if report.fault]
     yield from results
     yield dg.AssetCheckResult(
-        asset_key=FILE, check_name=READABLE.name, passed=not faults, description=" ".join(faults) or "Alle filer kunne læses.",
+        asset_key=FILE, check_name=READABLE.name, passed=not faults,
+        description=" ".join(faults) or "Alle filer kunne læses.",
     )  # fmt: skip
 
 
 def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
     layer, domain, name = key.path
     if layer == "raw" and key not in (LOAD, FILE):
-        chosen, values = ("system = ?", [domain]) if key == LOADER_ROWS else ("system = ? AND dataset = ?", [domain, name])
+        chosen, values = (
+            ("system = ?", [domain]) if key == LOADER_ROWS else ("system = ? AND dataset = ?", [domain, name])
+        )
         files, rows, newest = con.execute(
             f"SELECT count(*), coalesce(sum(rows_read), 0)::BIGINT, max(load_id) FROM raw.file WHERE {chosen}", values
         ).fetchone()
@@ -139,14 +144,20 @@ def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
 
 
 def _counted(con, column: str, rows: str) -> dg.MarkdownMetadataValue:
-    return preview(con, f"(SELECT {column}, count(*) AS rows FROM {rows} GROUP BY ALL ORDER BY 2 DESC)", [column, "rows"])
+    return preview(
+        con, f"(SELECT {column}, count(*) AS rows FROM {rows} GROUP BY ALL ORDER BY 2 DESC)", [column, "rows"]
+    )
 
 
-def preview(con: duckdb.DuckDBPyConnection, source: str, columns: list[str], rows: int = ROWS_SHOWN) -> dg.MarkdownMetadataValue:
+def preview(
+    con: duckdb.DuckDBPyConnection, source: str, columns: list[str], rows: int = ROWS_SHOWN
+) -> dg.MarkdownMetadataValue:
     """Some rows as a Markdown table; the caller answers for that no row is about a person."""
     shown = con.execute(f"SELECT {', '.join(columns)} FROM {source} LIMIT {rows}").fetchall()
     lines = [columns, ["---"] * len(columns), *shown]
-    return dg.MetadataValue.md("\n".join("| " + " | ".join("" if c is None else str(c) for c in line) + " |" for line in lines))
+    return dg.MetadataValue.md(
+        "\n".join("| " + " | ".join("" if c is None else str(c) for c in line) + " |" for line in lines)
+    )
 
 
 def canonical_keys() -> list[dg.AssetKey]:

@@ -3,8 +3,6 @@
 Booking is never made here. People do it on a page or by a command; these assets only look at what came of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import date
 
@@ -34,7 +32,7 @@ MUNICIPALITY = warehouse_key("reference", "municipality")
 
 booked_runs = dg.AssetSpec(
     BOOKED, group_name="ledger", owners=[SETTLEMENT], kinds={"sqlite"},
-    description="One booked run in the register. Booked by two people, never by Dagster, which observes it in each run.",
+    description="One booked run in the register. Two people book it, never Dagster, which observes it in each run.",
 )  # fmt: skip
 
 
@@ -58,9 +56,10 @@ def _proposal_asset(process: Process) -> dg.AssetsDefinition:
 
 
 @dg.asset(
-    key=["settlement", "month", "monthly_proposal"], group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "sqlite"},
+    key=["settlement", "month", "monthly_proposal"], group_name="settlement", owners=[SETTLEMENT],
+    kinds={"duckdb", "sqlite"},
     deps=[*ENGINE_INPUTS, *PARTIES, BOOKED], pool=WRITER, partitions_def=MONTHS,
-    description="One proposal per process and timing at the end of a settlement month: in arrears through the month, in "
+    description="One proposal per process and timing at the end of a settlement month: in arrears through it, in "
     "advance through the next. Each holds what is unsettled of all earlier months too.",
 )  # fmt: skip
 def monthly_proposal(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
@@ -91,7 +90,8 @@ def _propose(context, platform: Platform, process: Process, last_month: date, bo
 
 def _proposal_metadata(session: Session, proposal: Proposal, lines_before: str | None) -> dict:
     parked = session.execute(
-        select(ParkedLine.reason, func.count()).where(ParkedLine.proposal_id == proposal.proposal_id).group_by(ParkedLine.reason)
+        select(ParkedLine.reason, func.count())
+        .where(ParkedLine.proposal_id == proposal.proposal_id).group_by(ParkedLine.reason)
     ).all()  # fmt: skip
     named = {
         "proposal": proposal.proposal_id, "through": f"{proposal.through:%Y-%m}", "lines": proposal.line_count,
@@ -103,9 +103,9 @@ def _proposal_metadata(session: Session, proposal: Proposal, lines_before: str |
 
 def _for_marts_specs() -> Iterator[dg.AssetSpec]:
     descriptions = {
-        PIECE: "One piece of entitlement: process × service line × delivery month × unit price × counterparty × account.",
-        DAY_WEIGHT: "One stretch of days inside a month on which a line's price, payer, account and absence stand still.",
         CALENDAR: "One calendar day, with the weekdays and thirtieths up to and including it.",
+        DAY_WEIGHT: "One stretch of days in a month on which a line's price, payer, account and absence stand still.",
+        PIECE: "One piece of entitlement: process × service line × month × unit price × counterparty × account.",
     }
     deps = {PIECE: [DAY_WEIGHT], DAY_WEIGHT: [*ENGINE_INPUTS, CALENDAR], CALENDAR: []}
     for key, description in descriptions.items():
@@ -121,8 +121,11 @@ def _for_marts_specs() -> Iterator[dg.AssetSpec]:
                        group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "csv"})  # fmt: skip
 
 
+SPECS = list(_for_marts_specs())  # parents before children, as they are reported
+
+
 @dg.multi_asset(
-    name="for_marts", specs=list(_for_marts_specs()), pool=WRITER,
+    name="for_marts", specs=SPECS, pool=WRITER,
     description="Entitlement through the year of the last month that is over, and copies of the register's tables.",
 )  # fmt: skip
 def for_marts(context: dg.AssetExecutionContext, platform: Platform):
@@ -130,7 +133,7 @@ def for_marts(context: dg.AssetExecutionContext, platform: Platform):
         engine = platform.register()
         with platform.warehouse() as con:
             derive(con, platform.instance(), engine, horizon=platform.horizon)
-            results = [dg.MaterializeResult(key, metadata=_metadata(con, key)) for key in context.selected_asset_keys]
+            results = [dg.MaterializeResult(spec.key, metadata=_metadata(con, spec.key)) for spec in SPECS]
         with Session(engine) as session:
             runs, amount = session.execute(select(func.count(), func.sum(SettlementRun.amount_oere))).one()
     context.log_event(
@@ -145,7 +148,9 @@ def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
     if key in (PIECE, DAY_WEIGHT):
         metadata["dagster/column_lineage"] = column_lineage(table)
     if key == PIECE:
-        sums = con.execute("SELECT process, sum(amount_oere)::BIGINT FROM settlement.piece GROUP BY ALL ORDER BY 1").fetchall()
+        sums = con.execute(
+            "SELECT process, sum(amount_oere)::BIGINT FROM settlement.piece GROUP BY ALL ORDER BY 1"
+        ).fetchall()
         metadata |= {f"entitled {process} (kr.)": kroner(amount) for process, amount in sums}
     return metadata
 

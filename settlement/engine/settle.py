@@ -64,11 +64,11 @@ def entitle(con: duckdb.DuckDBPyConnection, *, own_municipality: str, through: d
     Raises InputFault where an amount does not fit in 64 bits.
     """
     horizon = month_end(through)
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE run AS SELECT ? AS own_municipality, date_diff('day', DATE '1970-01-01', ?) AS horizon_day, "
-        "NULL::VARCHAR AS process, NULL::VARCHAR AS timing, NULL::DATE AS through, NULL::DATE AS booking_date, NULL::DATE AS settles_from",
-        [own_municipality, horizon],
-    )
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE run (
+            own_municipality VARCHAR, horizon_day BIGINT, process VARCHAR, timing VARCHAR, through DATE, booking_date DATE,
+            settles_from DATE)""")
+    con.execute("INSERT INTO run (own_municipality, horizon_day) VALUES (?, ?)", [own_municipality, (horizon - EPOCH).days])
     first = con.execute(
         "SELECT min(d) FROM (SELECT min(start_date) AS d FROM service_line UNION ALL SELECT min(delivery_month) FROM ledger_line)"
     ).fetchone()[0]

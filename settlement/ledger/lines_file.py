@@ -80,13 +80,13 @@ def write_rows(path: Path, header: tuple[str, ...], rows: Iterator[tuple[str, ..
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".csv":
-        count = 0
+        written = 0
         with path.open("w", encoding="utf-8", newline="") as handle:
             writer = csv.writer(handle, delimiter=";", lineterminator="\n")
             writer.writerow(header)
-            for count, row in enumerate(rows, 1):
+            for written, row in enumerate(rows, 1):  # noqa: B007, the count is what is returned
                 writer.writerow(row)
-        return count
+        return written
     if path.suffix == ".parquet":
         return _write_parquet(path, header, rows)
     raise InputFault(f"{path.name}: filen skal ende på .csv eller .parquet.")

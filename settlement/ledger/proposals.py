@@ -6,7 +6,7 @@ import hashlib
 from datetime import date
 
 import duckdb
-from sqlalchemy import Engine, desc, insert, select
+from sqlalchemy import Engine, desc, func, insert, select
 from sqlalchemy.orm import Session
 
 from settlement.engine import settle
@@ -98,7 +98,11 @@ def compute(con, instance: Instance, *, process: str, timing: str, through: date
             JOIN service_package p ON p.package_id = l.package_id
             JOIN catalogue_item i ON i.item_code = l.item_code
         ),
-        whole AS (SELECT * REPLACE (coalesce(corrects, '') AS corrects, CASE WHEN rate_source = ':' THEN '' ELSE rate_source END AS rate_source) FROM line)
+        whole AS (
+            SELECT * REPLACE (
+                coalesce(corrects, '') AS corrects, CASE WHEN rate_source = ':' THEN '' ELSE rate_source END AS rate_source)
+            FROM line
+        )
         SELECT
             row_number() OVER (ORDER BY service_line_id, delivery_month, price_oere, counterparty, account) AS ordinal,
             *, {hashing.line_hash_sql()} AS content_hash
@@ -166,3 +170,9 @@ def newest_proposals(session: Session) -> list[Proposal]:
     for proposal in session.scalars(select(Proposal).order_by(Proposal.proposal_id)):
         newest[proposal.process, proposal.timing] = proposal
     return list(newest.values())
+
+
+def lines_without_account(session: Session, proposal_id: int) -> int:
+    """How many proposed lines have no account: they are settled, but the finance system gets a collecting account."""
+    line = ProposalLine
+    return session.scalar(select(func.count()).where(line.proposal_id == proposal_id, line.account == ""))

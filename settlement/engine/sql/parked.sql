@@ -12,13 +12,16 @@ in_run AS (
 ),
 -- loader.md: a refused row parks its line for months the process has no ledger line for.
 awaiting AS (
-    SELECT i.service_line_id, i.delivery_month, 'afventer_rettelse' AS reason, 1 AS precedence
-    FROM in_run AS i
-    JOIN refused_line AS f ON f.service_line_id = i.service_line_id
-    CROSS JOIN run AS r
-    LEFT JOIN ledger_line AS g ON g.process = r.process AND g.service_line_id = i.service_line_id
-        AND g.delivery_month = i.delivery_month
+    SELECT w.service_line_id, w.delivery_month, 'afventer_rettelse' AS reason, 1 AS precedence
+    FROM day_weight AS w
+    JOIN run AS r ON w.process = r.process AND w.timing = r.timing AND w.delivery_month >= r.settles_from
+    JOIN refused_line AS f ON f.service_line_id = w.service_line_id
+    LEFT JOIN ledger_line AS g ON g.process = r.process AND g.service_line_id = w.service_line_id
+        AND g.delivery_month = w.delivery_month
     WHERE g.service_line_id IS NULL
+    -- Entitled to something: a piece, priced or not, whose quantity is not 0.
+    GROUP BY w.service_line_id, w.delivery_month, w.price_oere, w.counterparty, w.account
+    HAVING sum(w.quantity_e4 * w.weight * w.absence_pct_e2) <> 0
 ),
 lacking AS (
     SELECT b.service_line_id, b.delivery_month, b.reason, CASE WHEN b.reason = 'mangler_takst' THEN 2 ELSE 3 END AS precedence

@@ -1,0 +1,184 @@
+"""`afregning run`: the whole graph once, in this process, told in Danish; the run is in the Dagster UI afterwards."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy.orm import Session
+
+from orchestration.pipeline import last_load_id
+from settlement.instance import Instance
+from settlement.ledger.lines_file import money_text
+from settlement.ledger.models import Proposal
+from settlement.ledger.proposals import newest_proposals
+from settlement.ledger.register import open_register
+from settlement.processes import PROCESSES
+
+DAGSTER_SETTINGS = """\
+telemetry:
+  enabled: false
+# One step at a time has the warehouse, across all runs.
+concurrency:
+  pools:
+    default_limit: 1
+# What a step prints is not kept: it may quote a row.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+"""
+
+
+def run_pipeline(instance: Instance, *, today: date, progress: Callable[[str], None]) -> int:
+    """Takes in, judges, proposes, builds and publishes all that waits, and prints what came of it.
+
+    Returns 0, or 1 where a file could not be read, a gate is red or a step failed; each is told in a sentence.
+    """
+    progress("Starter Dagster")
+    warnings.filterwarnings("ignore", module="dagster")  # previews of Dagster's next version, of no use here
+    import dagster as dg
+
+    from orchestration.definitions import defs
+
+    register = open_register(instance)
+    load_before = last_load_id(instance)
+    lines_before = {(p.process, p.timing): p.lines_hash for p in _newest(register)}
+    _tell_steps(progress)
+    home = dagster_home(instance)
+    with _hurried_log(home), dg.DagsterInstance.from_config(str(home)) as dagster:
+        result = defs.resolve_job_def("pipeline").execute_in_process(
+            instance=dagster, raise_on_error=False,
+            run_config={
+                "loggers": {"sentences": {}},
+                "resources": {"platform": {"config": {"home": str(instance.home), "today": today.isoformat()}}},
+            },
+        )  # fmt: skip
+    faults = list(dict.fromkeys([*_red_checks(result), *_failed_steps(result)]))
+    done = {event.step_key for event in result.all_events if event.is_step_success}
+    if "ingestion" in done:
+        _print_deliveries(instance, load_before)
+    if {f"settlement__{process}__proposal" for process in PROCESSES} <= done:
+        _print_proposals(_newest(register), lines_before)
+    if "published__marts__build" in done:
+        print(f"Marts er udgivet i {instance.published}")
+    for fault in faults:
+        progress(f"FEJL: {fault}")
+    return 1 if faults or not result.success else 0
+
+
+def dagster_home(instance: Instance) -> Path:
+    """Dagster's own storage in the instance, made with its settings where it is missing."""
+    home = instance.home / "dagster"
+    home.mkdir(exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        (home / "dagster.yaml").write_text(DAGSTER_SETTINGS, encoding="utf-8")
+    return home
+
+
+@contextmanager
+def _hurried_log(home: Path) -> Iterator[None]:
+    """Spares Dagster's own log the wait for the disk: it opens a connection for each of a run's hundreds of events,
+    and SQLite folds its write-ahead log in whenever the last one closes. The log is no truth; the register waits.
+    """
+    held: dict[str, sqlite3.Connection] = {}
+
+    def relax(connection, _) -> None:
+        if not isinstance(connection, sqlite3.Connection):
+            return
+        place = connection.execute("PRAGMA database_list").fetchone()[2]
+        if Path(place).is_relative_to(home):
+            connection.execute("PRAGMA synchronous = OFF")
+            if place not in held:
+                held[place] = sqlite3.connect(place, check_same_thread=False)
+                held[place].execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", relax)
+    try:
+        yield
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", relax)
+        for connection in held.values():
+            connection.close()
+
+
+def _tell_steps(progress: Callable[[str], None]) -> None:
+    """The steps' own sentences, which the job's logger `sentences` hands on, to the person who waits."""
+
+    class Tell(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress(record.getMessage())
+
+    steps = logging.getLogger("afregning.steps")
+    steps.handlers, steps.propagate = [Tell()], False
+    steps.setLevel(logging.INFO)
+
+
+def _red_checks(result) -> Iterator[str]:
+    from dagster import AssetCheckSeverity
+
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.severity == AssetCheckSeverity.ERROR:
+            name = "/".join(check.asset_key.path)
+            yield check.description or f"Kontrollen {check.check_name} af {name} er rød. Se den i Dagster under {name}."
+
+
+def _failed_steps(result) -> Iterator[str]:
+    for event in result.all_events:
+        if event.is_step_failure:
+            failure = event.step_failure_data
+            if failure.user_failure_data:
+                yield failure.user_failure_data.description
+            elif failure.error.cls_name != "DagsterAssetCheckFailedError":  # told as the red check it is
+                kind = failure.error.cls_name
+                yield f"Trinnet {event.step_key} fejlede ({kind}). Se kørslen {result.run_id} i Dagster."
+    if not result.success and not any(event.is_step_failure for event in result.all_events):
+        yield f"Kørslen {result.run_id} kunne ikke begynde. Se den i Dagster."
+
+
+def _print_deliveries(instance: Instance, load_before: int) -> None:
+    from ingestion.warehouse import open_warehouse
+
+    with open_warehouse(instance) as con:
+        loads = con.execute(
+            """SELECT l.dated, count(*), sum(rows_read)::BIGINT, sum(rows_accepted)::BIGINT,
+                sum(rows_quarantined)::BIGINT, sum(rows_warned)::BIGINT
+            FROM quarantine.file_count c JOIN raw.load l USING (load_id) WHERE load_id > ?
+            GROUP BY load_id, l.dated ORDER BY load_id""",
+            [load_before],
+        ).fetchall()
+    for dated, files, read, accepted, quarantined, warned in loads:
+        print(
+            f"Levering {dated:%d-%m-%Y}: {files} filer, {read} rækker læst, {accepted} modtaget, "
+            f"{quarantined} i karantæne, {warned} med advarsel"
+        )
+    if not loads:
+        print("Ingen nye filer.")
+
+
+def _print_proposals(proposals: list[Proposal], lines_before: dict[tuple[str, str], str]) -> None:
+    new = 0
+    for proposal in proposals:
+        told = f"{PROCESSES[proposal.process].title}, {proposal.timing}, til og med {proposal.through:%Y-%m}"
+        unchanged = lines_before.get((proposal.process, proposal.timing)) == proposal.lines_hash
+        new += bool(proposal.line_count) and not unchanged
+        if not proposal.line_count:
+            print(f"{told}: intet nyt at afregne.")
+        else:
+            print(
+                f"{told}: forslag {proposal.proposal_id}, {proposal.line_count} linjer, "
+                f"{money_text(proposal.amount_oere)} kr."
+                + (" Uændret siden sidste kørsel; afventer godkendelse." if unchanged else "")
+            )
+    if not new:
+        print("Intet nyt at afregne.")
+
+
+def _newest(register) -> list[Proposal]:
+    with Session(register, expire_on_commit=False) as session:
+        return [p for p in newest_proposals(session) if p.process in PROCESSES]
