@@ -83,7 +83,8 @@ def build(
     target.mkdir(mode=0o700, exist_ok=True)  # the compiled SQL holds the salt
     with _environment(str(warehouse)):
         outcome = dbtRunner(manifest=_parse(NO_ARTIFACTS), callbacks=[hear]).invoke([
-            "build", *QUIET, NO_ARTIFACTS, *_places(target), "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables),
+            "build", *QUIET, NO_ARTIFACTS, *_places(target), "--exclude-resource-type", "unit_test",
+            "--vars", json.dumps(variables),
         ])  # fmt: skip
     events = [
         dagster_event
