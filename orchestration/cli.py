@@ -119,7 +119,8 @@ def _demo(options) -> int:
         instance.landing, population=options.population, months=options.months, until=f"{until:%Y-%m}", seed=options.seed,
         municipality=instance.municipality, reference=REFERENCE, progress=_say,
     )  # fmt: skip
-    settle_from(instance, add_months(until, 1 - options.months), PROCESSES)
+    # The demo took the platform into use a little more than a claim's twelve months ago, so that some claims are late.
+    settle_from(instance, add_months(until, -min(14, options.months - 1)), PROCESSES)
     for name, rows in summary["files"].items():
         print(f"{rows:>10}  {name}")
     print(f"Heraf med fejl, som gaten skal fange: {sum(planted['rows'] for planted in summary['dirty'])} rækker.")

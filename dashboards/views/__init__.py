@@ -1,0 +1,1 @@
+"""One file per page; `show()` draws it, and Streamlit runs the file."""
