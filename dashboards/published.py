@@ -13,8 +13,8 @@ import streamlit as st
 
 from settlement.instance import Instance
 
-MARTS = "marts.duckdb"
-PERSONS = "marts_person.duckdb"
+MARTS = "afregning.duckdb"
+PERSONS = "afregning_person.duckdb"
 
 Row = dict[str, Any]
 

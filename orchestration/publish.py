@@ -1,6 +1,6 @@
 """Publishing: the marts of one build as new files, swapped in whole under names that never move.
 
-    published/marts.duckdb, published/marts_person.duckdb      schema marts, schema marts_person
+    published/afregning.duckdb, published/afregning_person.duckdb      schema marts, schema marts_person
     published/parquet/<build_id>/{marts,marts_person}/<table>.parquet
     published/parquet/current                                  → the newest build
 
@@ -19,7 +19,8 @@ import duckdb
 from settlement.faults import StateFault
 from settlement.instance import Instance
 
-SCHEMAS = ("marts", "marts_person")
+# A file is not named after its schema: DuckDB could not tell marts.build from marts.build.
+FILES = {"marts": "afregning.duckdb", "marts_person": "afregning_person.duckdb"}
 PARQUET_BUILDS_KEPT = 3
 
 
@@ -38,17 +39,20 @@ def publish(instance: Instance, con: duckdb.DuckDBPyConnection, build_id: str) -
     fresh = instance.published / ".fresh"
     _remove(fresh)  # what a publication that was killed has left
     try:
-        for schema in SCHEMAS:
-            _write(con, schema, fresh / f"{schema}.duckdb", fresh / "parquet" / schema)
+        for schema, name in FILES.items():
+            _write(con, schema, fresh / name, fresh / "parquet" / schema)
+        # Persons are for the instance's own user: the dashboards.
+        (fresh / FILES["marts_person"]).chmod(0o600)
+        (fresh / "parquet" / "marts_person").chmod(0o700)
         _replace_folder(fresh / "parquet", parquet / build_id, fresh / "replaced")
-        for schema in SCHEMAS:
-            os.replace(fresh / f"{schema}.duckdb", instance.published / f"{schema}.duckdb")
+        for name in FILES.values():
+            os.replace(fresh / name, instance.published / name)
         (fresh / "current").symlink_to(build_id)
         os.replace(fresh / "current", parquet / "current")
     finally:
         _remove(fresh)
     _drop_old_builds(parquet, build_id)
-    return instance.published / "marts.duckdb"
+    return instance.published / FILES["marts"]
 
 
 def _demand_build(con: duckdb.DuckDBPyConnection, build_id: str) -> None:

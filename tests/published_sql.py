@@ -3,7 +3,7 @@
 import duckdb
 
 
-def ask(home, sql, *parameters, file="marts.duckdb"):
+def ask(home, sql, *parameters, file="afregning.duckdb"):
     """The rows of one SELECT on the published marts, by a connection of the test's own."""
     with duckdb.connect(":memory:") as con:
         con.execute(f"ATTACH '{home / 'published' / file}' AS p (READ_ONLY)")
@@ -11,6 +11,6 @@ def ask(home, sql, *parameters, file="marts.duckdb"):
         return con.execute(sql, list(parameters)).fetchall()
 
 
-def ask_one(home, sql, *parameters, file="marts.duckdb"):
+def ask_one(home, sql, *parameters, file="afregning.duckdb"):
     """The first column of the first row."""
     return ask(home, sql, *parameters, file=file)[0][0]

@@ -221,7 +221,7 @@ def test_citizen(visit):
         JOIN (SELECT cpr, max(delivery_month) AS month FROM marts_person.service_line_month
             GROUP BY cpr) last USING (cpr)
         WHERE c.name <> '' GROUP BY c.cpr ORDER BY c.cpr LIMIT 1""",
-        file="marts_person.duckdb",
+        file="afregning_person.duckdb",
     )[0]
     page.get_by_label("CPR-nummer").fill(cpr)
     page.get_by_label("Formål med opslaget").fill("Prøve i browser")

@@ -188,7 +188,7 @@ def test_deliveries_job_judges_builds_and_publishes(delivered):
             rows = con.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             assert metadata[table.split(".")[1]]["dagster/row_count"].value == rows > 0
     assert metadata["piece"]["dagster/column_lineage"].value.deps_by_column["amount_oere"]
-    assert (home / "published" / "marts.duckdb").exists()
+    assert (home / "published" / "afregning.duckdb").exists()
 
 
 def test_a_file_nobody_can_read_turns_its_check_red(delivered):
@@ -210,7 +210,7 @@ def test_metadata_and_log_name_no_person(delivered):
 
 def test_a_broken_contract_stops_what_comes_after(home):
     platform = Platform(home=str(home))
-    published = (home / "published" / "marts.duckdb").stat().st_mtime_ns
+    published = (home / "published" / "afregning.duckdb").stat().st_mtime_ns
     with platform.warehouse() as con:  # as if the row gate had let it through: an end before the start
         con.execute(
             "UPDATE canonical.service_line SET end_date = start_date - 1 WHERE load_id = 1 AND end_date IS NOT NULL"
@@ -223,7 +223,7 @@ def test_a_broken_contract_stops_what_comes_after(home):
     assert not check.passed and "service_line" in check.description
     assert checks(result)["citizen", "keeps_its_contract"].passed
     assert "dbt_build" not in {event.step_key for event in result.all_events if event.is_step_success}
-    assert (home / "published" / "marts.duckdb").stat().st_mtime_ns == published
+    assert (home / "published" / "afregning.duckdb").stat().st_mtime_ns == published
 
 
 def test_monthly_proposal_settles_through_its_month(home):

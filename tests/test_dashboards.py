@@ -112,7 +112,7 @@ def test_tables_escape_what_sources_send(monkeypatch):
 
 
 def test_a_reading_stays_in_its_build_while_another_is_published(own_home):
-    path = own_home / "published" / "marts.duckdb"
+    path = own_home / "published" / "afregning.duckdb"
     before = Published(path)
     build = before.build
     fresh = path.with_suffix(".fresh")
@@ -245,7 +245,7 @@ def test_quality_figures_and_reasons_equal_sql(demo_home, monkeypatch):
 
 
 def test_no_page_but_the_citizen_page_shows_a_cpr_number(demo_home, monkeypatch):
-    known = {cpr for (cpr,) in ask(demo_home, "SELECT cpr FROM marts_person.citizen", file="marts_person.duckdb")}
+    known = {cpr for (cpr,) in ask(demo_home, "SELECT cpr FROM marts_person.citizen", file="afregning_person.duckdb")}
     page = sign_in(demo_home, "anna", monkeypatch)
     for title in PAGES:
         text = html(go(page, title))
@@ -365,7 +365,7 @@ def look_up(page, cpr, purpose):
 
 
 def person(home, sql, *parameters):
-    return ask(home, sql, *parameters, file="marts_person.duckdb")[0]
+    return ask(home, sql, *parameters, file="afregning_person.duckdb")[0]
 
 
 def log_rows(home):

@@ -65,15 +65,15 @@ def content(folder):
 
 def test_a_build_is_published_as_two_files_and_as_parquet(instance, warehouse):
     build(warehouse, "b1")
-    assert publish(instance, warehouse, "b1") == instance.published / "marts.duckdb"
+    assert publish(instance, warehouse, "b1") == instance.published / "afregning.duckdb"
     assert set(content(instance.published)) == {
-        "marts.duckdb", "marts_person.duckdb", "parquet/current", "parquet/b1/marts/build.parquet",
+        "afregning.duckdb", "afregning_person.duckdb", "parquet/current", "parquet/b1/marts/build.parquet",
         "parquet/b1/marts/figure.parquet", "parquet/b1/marts_person/citizen.parquet",
     }  # fmt: skip
-    assert read(instance.published / "marts.duckdb", "SELECT count(*) FROM marts.figure") == [(3,)]
+    assert read(instance.published / "afregning.duckdb", "SELECT count(*) FROM marts.figure") == [(3,)]
     schemas = "SELECT schema_name FROM duckdb_tables() WHERE database_name = 'published' GROUP BY 1"
-    assert read(instance.published / "marts.duckdb", schemas) == [("marts",)]
-    assert read(instance.published / "marts_person.duckdb", schemas) == [("marts_person",)]
+    assert read(instance.published / "afregning.duckdb", schemas) == [("marts",)]
+    assert read(instance.published / "afregning_person.duckdb", schemas) == [("marts_person",)]
     parquet = instance.published / "parquet" / "current" / "marts_person" / "citizen.parquet"
     assert duckdb.sql(f"SELECT dkk::VARCHAR, typeof(dkk) FROM '{parquet}'").fetchall() == [("12.30", "DECIMAL(18,2)")]
 
@@ -141,12 +141,12 @@ def test_a_publication_that_fails_changes_nothing(instance, warehouse):
     assert content(instance.published) == before
     warehouse.execute('DROP TABLE marts_person."zz/zz"')
     publish(instance, warehouse, "b2")
-    assert read(instance.published / "marts.duckdb", "SELECT build_id FROM marts.build") == [("b2",)]
+    assert read(instance.published / "afregning.duckdb", "SELECT build_id FROM marts.build") == [("b2",)]
 
 
 def test_what_a_killed_publication_left_is_cleared(instance, warehouse):
     (instance.published / ".fresh" / "parquet" / "marts").mkdir(parents=True)
-    (instance.published / ".fresh" / "marts.duckdb").write_bytes(b"half a file")
+    (instance.published / ".fresh" / "afregning.duckdb").write_bytes(b"half a file")
     build(warehouse, "b1")
     publish(instance, warehouse, "b1")
     assert not (instance.published / ".fresh").exists()

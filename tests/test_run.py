@@ -117,7 +117,7 @@ def test_a_failed_test_of_a_mart_stops_its_publication(home):
 
 
 def build_id(home):
-    with duckdb.connect(str(home / "published" / "marts.duckdb"), read_only=True) as con:
+    with duckdb.connect(str(home / "published" / "afregning.duckdb"), read_only=True) as con:
         return con.execute("SELECT build_id FROM marts.marts.build").fetchone()[0]
 
 
@@ -128,7 +128,7 @@ READER = """
     builds, reads, tables = set(), 0, None
     while not stop.exists() or reads == 0:
         con = duckdb.connect(":memory:")
-        con.execute(f"ATTACH '{published / 'marts.duckdb'}' AS m (READ_ONLY)")
+        con.execute(f"ATTACH '{published / 'afregning.duckdb'}' AS m (READ_ONLY)")
         found = con.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'm'").fetchall()
         tables = [table for (table,) in found]
         ids = {i for t in tables for (i,) in con.execute(f"SELECT DISTINCT build_id FROM m.marts.{t}").fetchall()}
