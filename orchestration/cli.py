@@ -11,7 +11,7 @@ from pathlib import Path
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0 done, 1 the input or the state is at fault, 2 wrong usage."""
-    from settlement.faults import Fault
+    from settlement.faults import Fault, UsageFault
 
     try:
         options = _parser().parse_args(arguments)
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
         return options.command(options) or 0
     except Fault as fault:
         print(f"afregning: {fault}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(fault, UsageFault) else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -170,7 +170,7 @@ def _settle(options) -> int:
 
     from ingestion.warehouse import open_warehouse
     from orchestration.pipeline import judge_unjudged, settle_process
-    from settlement.faults import InputFault, StateFault
+    from settlement.faults import StateFault, UsageFault
     from settlement.instance import open_instance
     from settlement.ledger import lines_file
     from settlement.ledger.booking import approve, book
@@ -184,7 +184,7 @@ def _settle(options) -> int:
     engine = open_register(instance)
     if options.book:
         if not (options.by and options.approved_by):
-            raise InputFault("Bogføring kræver to personer: --by A og --approved-by B.")
+            raise UsageFault("Bogføring kræver to personer: --by A og --approved-by B.")
         if options.by == options.approved_by:
             raise StateFault("Den, der bogfører, må ikke selv godkende. Angiv to forskellige brugere.")
         with Session(engine) as session:
@@ -192,6 +192,7 @@ def _settle(options) -> int:
                 user_with_right(session, name, MAY_BOOK, "bogføre og godkende afregninger")
     with open_warehouse(instance) as con:
         judge_unjudged(con, instance, engine)
+        _say(f"Beregner {chosen.title.lower()} til og med {options.through:%Y-%m}")
         proposal = settle_process(
             con, instance, engine, process=chosen.name, timing=options.timing, through=options.through,
             booking_date=options.date or date.today(), created_by=options.by or getpass.getuser(),

@@ -22,6 +22,8 @@ from settlement.ledger.register import open_register
 from settlement.processes import PROCESSES
 
 DAGSTER_SETTINGS = """\
+nux:
+  enabled: false
 telemetry:
   enabled: false
 # One step at a time has the warehouse, across all runs.

@@ -5,6 +5,10 @@ class Fault(Exception):
     """The input or the state is at fault; commands print the sentence and end with exit code 1."""
 
 
+class UsageFault(Fault):
+    """The command was given the wrong words; commands end with exit code 2."""
+
+
 class InputFault(Fault):
     """A file or value that was handed in cannot be used."""
 

@@ -142,7 +142,7 @@ def _by_month(reading: Published, chosen: dict) -> None:
         f"{fmt.count_of(len(over), 'måned', 'måneder')} af {len(rows)} ligger over budget. Den stiplede linje er "
         "budgettet.",
     )
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([1, 1], gap="large")
     with left:
         charts.bars_with_line(
             [

@@ -202,7 +202,7 @@ def _by_counterparty(parties: list[Row], previous: Row | None) -> None:
         changed = fmt.count_of(len(moved), "modpart har", "modparter har")
         sentence = f"{changed} et andet beløb end i {beside}. Største ændring øverst."
     parts.section("Modparter", sentence)
-    left, right = st.columns([2, 3], gap="large")
+    left, right = st.columns([3, 5], gap="large")
     with left:
         charts.horizontal(
             [

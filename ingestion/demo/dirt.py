@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 
-from ingestion.demo.cases import Case, Caseload, Line
+from ingestion.demo.case import Case, Line
+from ingestion.demo.cases import Caseload
 from ingestion.demo.catalogue import ITEMS, account, income_account
 from ingestion.demo.extracts import Extracts, Row
 from ingestion.demo.offers import Offers

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING
 
+from ingestion.demo.case import Case, Line
 from ingestion.demo.extracts import Extracts, Row
 from ingestion.demo.finance import kroner
-
-if TYPE_CHECKING:
-    from ingestion.demo.cases import Case, Line
 
 SENSUM_STATUS = {"DRAFT": "Ansøgt", "GRANTED": "Visiteret", "CLOSED": "Ophørt", "CANCELLED": "Annulleret"}
 SENSUM_PROCESS = {"": "", "udbetaling": "UDB", "personopkraevning": "EGEN", "beboerbetaling": "BEBO"}

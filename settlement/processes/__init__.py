@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from settlement.faults import InputFault
+from settlement.faults import UsageFault
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ TIMINGS = ("bagud", "forud")
 
 
 def process(name: str) -> Process:
-    """The process of that name. Raises InputFault for one that does not settle here."""
+    """The process of that name. Raises UsageFault for one that does not settle here."""
     known = PROCESSES | ON_DEMAND
     if name not in known:
-        raise InputFault(f"Processen «{name}» kan ikke afregnes. Vælg en af: {', '.join(known)}.")
+        raise UsageFault(f"Processen «{name}» kan ikke afregnes. Vælg en af: {', '.join(known)}.")
     return known[name]
