@@ -68,6 +68,7 @@ LABELS = {
     "indlaesning": "Indlæsning",
     # kvalitetsport
     "grøn": "✔ grøn",
+    "afventer": "… afventer",
     "rød": "✖ rød",
 }
 

@@ -31,15 +31,21 @@ def judge_loads(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engi
     """Keeps the verdicts of the row gate and the canonical gate on each load."""
     received = {load.load_id: load for load in archive.loads(instance)}
     for load_id in load_ids:
-        version = input_version(received[load_id])
-        rows_fault = _rows_fault(con, load_id)
-        canonical_fault = next(canonical_faults(con, load_id), "")
+        judged = [(gates.ROWS, _rows_fault(con, load_id)), (gates.CANONICAL, next(canonical_faults(con, load_id), ""))]
         with Session(engine) as session, session.begin():
-            for gate, fault in ((gates.ROWS, rows_fault), (gates.CANONICAL, canonical_fault)):
-                gates.record_verdict(
-                    session, load_id=load_id, gate=gate, input_version=version, rules_version=RULES_VERSION,
-                    green=not fault, detail=fault or "Alt er, som det skal være.",
-                )  # fmt: skip
+            for gate, fault in judged:
+                _record(session, received[load_id], gate, fault)
+            # The delivery of a source system also awaits the judgement of its files' profile.
+            if received[load_id].systems != [archive.LOADER] and (load_id, gates.PROFILE) not in gates.newest_verdicts(session):
+                _record(session, received[load_id], gates.PROFILE, "Filernes profil er ikke bedømt endnu.", gates.PENDING)
+
+
+def _record(session: Session, load: archive.Load, gate: str, fault: str, verdict: str = "") -> None:
+    gates.record_verdict(
+        session, load_id=load.load_id, scope=", ".join(load.systems), gate=gate, input_version=input_version(load),
+        rules_version=RULES_VERSION, verdict=verdict or (gates.RED if fault else gates.GREEN),
+        detail=fault or "Alt er, som det skal være.",
+    )  # fmt: skip
 
 
 def input_version(load: archive.Load) -> str:
@@ -155,10 +161,7 @@ def judge_profiles(
     faults = _expect(instance, profiles, dated)
     with Session(engine) as session, session.begin():
         for load_id, fault in faults.items():
-            gates.record_verdict(
-                session, load_id=load_id, gate=gates.PROFILE, input_version=input_version(received[load_id]),
-                rules_version=RULES_VERSION, green=not fault, detail=fault or "Filerne ligner dem, der plejer at komme.",
-            )  # fmt: skip
+            _record(session, received[load_id], gates.PROFILE, fault)
     return faults
 
 

@@ -96,7 +96,10 @@ def _contracts(con, instance: Instance, engine: Engine) -> Iterator[dg.AssetChec
 
 def _profiles(con, instance: Instance, engine: Engine) -> dg.AssetCheckResult:
     with Session(engine) as session:
-        judged = set(session.scalars(select(GateVerdict.load_id).where(GateVerdict.gate == gates.PROFILE)))
+        verdict = GateVerdict.verdict
+        judged = set(session.scalars(
+            select(GateVerdict.load_id).where(GateVerdict.gate == gates.PROFILE, verdict != gates.PENDING)
+        ))  # fmt: skip
     received = {load.load_id for load in archive.loads(instance) if load.systems != [archive.LOADER]}
     # Where Great Expectations itself fails it raises, so that the step fails and no file is called bad.
     judge_profiles(con, instance, engine, sorted(received - judged))

@@ -8,6 +8,7 @@ from datetime import date
 
 from sqlalchemy.orm import Session
 
+from ingestion.quality import judge_profiles
 from ingestion.warehouse import open_warehouse, receive
 from orchestration.pipeline import judge_unjudged, settle_process, waiting
 from settlement.engine.calendar import add_months
@@ -27,7 +28,7 @@ def main() -> None:
     print(f"· Demoens historik: levering {dated}", file=sys.stderr)
     with open_warehouse(instance) as con:
         receive(con, instance, files, dated=dated, received_by="anna")
-        judge_unjudged(con, instance, engine)
+        judge_profiles(con, instance, engine, judge_unjudged(con, instance, engine))
         for months_back in (11, 1, 0):
             through = add_months(newest, -months_back)
             for process in PROCESSES:

@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 from ingestion import archive, quality
 from ingestion.warehouse import open_warehouse, receive
 from orchestration.pipeline import judge_unjudged
+from settlement.faults import StateFault
 from settlement.instance import open_instance
+from settlement.ledger import gates
 from settlement.ledger.models import GateVerdict
 from settlement.ledger.register import open_register
 
@@ -145,3 +147,22 @@ def test_dates_of_a_delivery_come_from_the_file_name(platform):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(CHART, encoding="utf-8")
     assert [date.fromisoformat(day) for day in waiting(instance)] == [date(2025, 1, 31), date(2025, 2, 28)]
+
+
+def test_a_delivery_awaits_its_profile_and_a_corrected_one_lifts_a_red(opened):
+    """Booking demands every verdict; a red delivery blocks until the same systems deliver again, and are green."""
+    instance, con, engine, _ = opened
+    first = _deliver_chart(opened, 100, "2025-01-31")
+    with Session(engine) as session, pytest.raises(StateFault, match="ikke bedømt af gaten «profil»"):
+        gates.demand_green(session, first)
+    quality.judge_profiles(con, instance, engine, [first])
+    cut = _deliver_chart(opened, 30, "2025-02-28")
+    quality.judge_profiles(con, instance, engine, [cut])
+    with Session(engine) as session:
+        gates.demand_green(session, first)
+        with pytest.raises(StateFault, match="Gaten «profil» er rød"):
+            gates.demand_green(session, cut)
+    whole = _deliver_chart(opened, 101, "2025-03-01")
+    quality.judge_profiles(con, instance, engine, [whole])
+    with Session(engine) as session:
+        gates.demand_green(session, whole)

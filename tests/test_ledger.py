@@ -109,8 +109,9 @@ def test_a_red_gate_stops_the_booking(proposed):
     _approve(engine, proposal)
     with Session(engine) as session, session.begin():
         record_verdict(
-            session, load_id=1, gate="profil", input_version="x", rules_version="1", green=False, detail="For få rækker."
-        )
+            session, load_id=1, scope="opus", gate="profil", input_version="x", rules_version="1", verdict="rød",
+            detail="For få rækker.",
+        )  # fmt: skip
     with pytest.raises(StateFault, match="Gaten «profil» er rød"):
         book(instance, engine, proposal.proposal_id, "anna")
 

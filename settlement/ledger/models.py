@@ -36,12 +36,15 @@ class User(Base):
 
 
 class GateVerdict(Base):
-    """One gate's verdict on one load, by the version of its input and of the rules. `green` or `red`."""
+    """One gate's verdict on one load, by the version of its input and of the rules: grøn, rød or afventer.
+
+    `scope` names the systems the load's files came from. The newest verdict of a load and gate counts.
+    """
 
     __tablename__ = "gate_verdict"
-    __table_args__ = (UniqueConstraint("load_id", "gate", "rules_version", "input_version"),)
     verdict_id: Mapped[int] = mapped_column(primary_key=True)
     load_id: Mapped[int]
+    scope: Mapped[str]
     gate: Mapped[str]
     input_version: Mapped[str]
     rules_version: Mapped[str]

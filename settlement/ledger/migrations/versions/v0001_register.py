@@ -35,6 +35,7 @@ def upgrade() -> None:
         "gate_verdict",
         sa.Column("verdict_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("load_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
         sa.Column("gate", sa.String(), nullable=False),
         sa.Column("input_version", sa.String(), nullable=False),
         sa.Column("rules_version", sa.String(), nullable=False),
@@ -42,7 +43,6 @@ def upgrade() -> None:
         sa.Column("detail", sa.String(), nullable=False),
         sa.Column("judged_at", sa.DateTime(), nullable=False),
         sa.PrimaryKeyConstraint("verdict_id", name=op.f("pk_gate_verdict")),
-        sa.UniqueConstraint("load_id", "gate", "rules_version", "input_version", name=op.f("uq_gate_verdict_load_id")),
     )
     op.create_table(
         "number_series",
