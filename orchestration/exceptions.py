@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from ingestion.engine_input import bind
+from settlement.engine import settle
 from settlement.instance import Instance
 from settlement.ledger.proposals import compute, newest_proposals
 
@@ -36,7 +37,9 @@ def current_exceptions(con: duckdb.DuckDBPyConnection, instance: Instance, engin
         yield "karantaene", reason, system, file, str(row), column, value, line, "", message
     with Session(engine) as session:
         newest = newest_proposals(session)
-    bind(con, instance, engine)
+    if newest:
+        bind(con, instance, engine)
+        settle.entitle(con, own_municipality=instance.municipality, through=max(p.through for p in newest))
     for proposal in newest:
         compute(
             con, instance, process=proposal.process, timing=proposal.timing, through=proposal.through,

@@ -82,12 +82,9 @@ def settle_process(
     booking_date: date, created_by: str,
 ) -> Proposal:  # fmt: skip
     """The proposal of one process and timing through a delivery month."""
-    bind(con, instance, engine)
-    bind_parties(con, instance, booking_date)
-    return propose(
-        instance, engine, con, process=process, timing=timing, through=through, booking_date=booking_date,
-        created_by=created_by, last_load_id=last_load_id(instance),
-    )  # fmt: skip
+    return _propose(
+        con, instance, engine, process=process, throughs={timing: through}, booking_date=booking_date, created_by=created_by
+    )[0]
 
 
 def propose_timings(
@@ -95,17 +92,25 @@ def propose_timings(
     booking_date: date, created_by: str, progress: Progress,
 ) -> list[Proposal]:  # fmt: skip
     """A process's proposals when `last_month` is over: in arrears through it, in advance through the next."""
-    proposals = []
-    for timing in TIMINGS:
-        through = add_months(last_month, 0 if timing == "bagud" else 1)
-        progress(f"{PROCESSES[process].title}, {timing}, til og med {through:%Y-%m}")
-        proposals.append(
-            settle_process(
-                con, instance, engine, process=process, timing=timing, through=through, booking_date=booking_date,
-                created_by=created_by,
-            )
-        )  # fmt: skip
-    return proposals
+    progress(f"{PROCESSES[process].title} til og med {last_month:%Y-%m}")
+    throughs = {timing: add_months(last_month, 0 if timing == "bagud" else 1) for timing in TIMINGS}
+    return _propose(
+        con, instance, engine, process=process, throughs=throughs, booking_date=booking_date, created_by=created_by
+    )
+
+
+def _propose(con, instance, engine, *, process, throughs: dict[str, date], booking_date, created_by) -> list[Proposal]:
+    """Entitlement is computed once, through the latest month; each timing's run takes its part of it."""
+    bind(con, instance, engine)
+    bind_parties(con, instance, booking_date)
+    settle.entitle(con, own_municipality=instance.municipality, through=max(throughs.values()))
+    return [
+        propose(
+            instance, engine, con, process=process, timing=timing, through=through, booking_date=booking_date,
+            created_by=created_by, last_load_id=last_load_id(instance),
+        )
+        for timing, through in throughs.items()
+    ]  # fmt: skip
 
 
 def derive(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, horizon: date) -> dict[str, int]:

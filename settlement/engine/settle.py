@@ -91,7 +91,7 @@ def difference(
     settles_from: date,
     deadlines: Callable[[str, date], date],
 ) -> None:
-    """Computes what a run would book, after `entitle` with the same `through`.
+    """Computes what a run would book, after `entitle` through at least `through`.
 
     `settles_from` is the first delivery month the instance settles the process from.
     `deadlines(claim_kind, delivery_month)` gives the last day a claim can be raised. Leaves the temporary tables

@@ -35,8 +35,8 @@ def propose(
 ) -> Proposal:
     """Computes and keeps the proposal of one run.
 
-    `con` holds the engine's inputs (`settle.INPUTS`) and `party` (counterparty, kind, name, cvr, ean, address,
-    contact). The same facts proposed again give the proposal there is already.
+    `con` holds the engine's inputs (`settle.INPUTS`), what `settle.entitle` computed of them through at least
+    `through`, and `party` (counterparty, kind, name, cvr, ean, address, contact). The same facts proposed again give the proposal there is already.
     Raises ParameterMissing where a dated parameter has no value on a day it is needed for.
     """
     compute(con, instance, process=process, timing=timing, through=through, booking_date=booking_date)
@@ -78,8 +78,7 @@ def propose(
 
 
 def compute(con, instance: Instance, *, process: str, timing: str, through: date, booking_date: date) -> None:
-    """Leaves the temporary tables `proposal_line`, `proposal_party` and `parked_line` of one run."""
-    settle.entitle(con, own_municipality=instance.municipality, through=through)
+    """Leaves the temporary tables `proposal_line` and `parked_line` of one run, after `settle.entitle`."""
     settle.difference(
         con, process=process, timing=timing, through=through, booking_date=booking_date,
         settles_from=settles_from(instance, process), deadlines=claim_deadline,

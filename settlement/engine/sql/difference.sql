@@ -2,7 +2,7 @@
 WITH
 entitled AS (
     SELECT p.* FROM piece AS p JOIN run AS r ON p.process = r.process AND p.timing = r.timing
-        AND p.delivery_month >= r.settles_from
+        AND p.delivery_month BETWEEN r.settles_from AND r.through
     LEFT JOIN parked AS x ON x.service_line_id = p.service_line_id AND x.delivery_month = p.delivery_month
     WHERE x.service_line_id IS NULL
 ),

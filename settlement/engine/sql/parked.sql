@@ -4,17 +4,18 @@ WITH
 in_run AS (
     SELECT p.service_line_id, p.delivery_month
     FROM piece AS p JOIN run AS r ON p.process = r.process AND p.timing = r.timing
-        AND p.delivery_month >= r.settles_from
+        AND p.delivery_month BETWEEN r.settles_from AND r.through
     UNION
     SELECT b.service_line_id, b.delivery_month
     FROM blocked AS b JOIN run AS r ON b.process = r.process AND b.timing = r.timing
-        AND b.delivery_month >= r.settles_from
+        AND b.delivery_month BETWEEN r.settles_from AND r.through
 ),
 -- loader.md: a refused row parks its line for months the process has no ledger line for.
 awaiting AS (
     SELECT w.service_line_id, w.delivery_month, 'afventer_rettelse' AS reason, 1 AS precedence
     FROM day_weight AS w
-    JOIN run AS r ON w.process = r.process AND w.timing = r.timing AND w.delivery_month >= r.settles_from
+    JOIN run AS r ON w.process = r.process AND w.timing = r.timing
+        AND w.delivery_month BETWEEN r.settles_from AND r.through
     JOIN refused_line AS f ON f.service_line_id = w.service_line_id
     LEFT JOIN ledger_line AS g ON g.process = r.process AND g.service_line_id = w.service_line_id
         AND g.delivery_month = w.delivery_month
