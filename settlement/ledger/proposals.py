@@ -36,8 +36,8 @@ def propose(
     """Computes and keeps the proposal of one run.
 
     `con` holds the engine's inputs (`settle.INPUTS`), what `settle.entitle` computed of them through at least
-    `through`, and `party` (counterparty, kind, name, cvr, ean, address, contact). The same facts proposed again give the proposal there is already.
-    Raises ParameterMissing where a dated parameter has no value on a day it is needed for.
+    `through`, and `party` (counterparty, kind, name, cvr, ean, address, contact). The same facts proposed again give
+    the proposal there is already. Raises ParameterMissing where a dated parameter has no value on a day it is needed.
     """
     compute(con, instance, process=process, timing=timing, through=through, booking_date=booking_date)
     keep_parties(con)
