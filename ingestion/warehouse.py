@@ -209,13 +209,13 @@ def _to_raw(con, instance: Instance, load: archive.Load, file: archive.ReceivedF
     """Writes a file's rows to its raw table; returns the SELECT of loader columns per canonical table."""
     mapping, table = _open(file.system, file.name, archive.archived_path(instance, file.sha256))
     dataset = mapping.dataset if mapping else file.name.lower().rpartition(".")[0]
-    columns = [f"column_{i}" if not name else name for i, name in enumerate(table.columns, 1)]
+    columns = [_raw_column(name, i) for i, name in enumerate(table.columns, 1)]
     raw = f'raw."{file.system}__{dataset}"'
     con.execute(f"CREATE TABLE IF NOT EXISTS {raw} (_file VARCHAR, _row BIGINT, _fault VARCHAR)")
-    have = {name for name, *_ in con.execute(f"DESCRIBE {raw}").fetchall()}
+    have = {name.lower() for name, *_ in con.execute(f"DESCRIBE {raw}").fetchall()}
     for column in columns:
-        if column not in have:
-            con.execute(f'ALTER TABLE {raw} ADD COLUMN "{column}" VARCHAR')
+        if column.lower() not in have:
+            con.execute(f'ALTER TABLE {raw} ADD COLUMN "{column.replace(chr(34), chr(34) * 2)}" VARCHAR')
     rows_read = con.execute(f"SELECT count(*) FROM {raw} WHERE _file = ?", [file.sha256]).fetchone()[0]
     if not rows_read:
         for batch in table.batches:
@@ -249,6 +249,11 @@ def _to_raw(con, instance: Instance, load: archive.Load, file: archive.ReceivedF
         table: f"SELECT m.*, r._fault FROM ({select}) m JOIN {raw} r USING (_file, _row) WHERE _file = '{file.sha256}'"
         for table, select in selects.items()
     }
+
+
+def _raw_column(name: str, number: int) -> str:
+    """The raw table's name of a column: the header's, or its number where it has none; `_file` and such are ours."""
+    return f"{name}_" if name.lower() in ("_file", "_row", "_fault") else name or f"column_{number}"
 
 
 @cache

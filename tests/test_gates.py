@@ -166,3 +166,14 @@ def test_a_delivery_awaits_its_profile_and_a_corrected_one_lifts_a_red(opened):
     quality.judge_profiles(con, instance, engine, [whole])
     with Session(engine) as session:
         gates.demand_green(session, whole)
+
+
+def test_odd_headings_are_kept_as_provenance(platform):
+    """Unknown columns are kept and reported, whatever they are called; none takes the place of the platform's own."""
+    source = platform.files / "afdelinger.csv"
+    source.write_text('afdeling;"Kl. ""A""";_file;\nSOC;x;y;z\n', encoding="utf-8")
+    screen = platform.must("load", source)
+    assert 'kl. "a", _file_, column_4' in screen
+    with open_warehouse(open_instance(platform.home)) as con:
+        row = con.execute('SELECT "kl. ""a""", _file_, column_4, _row FROM raw.indlaesning__afdelinger').fetchone()
+    assert row == ("x", "y", "z", 2)
