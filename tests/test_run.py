@@ -118,7 +118,7 @@ def test_a_failed_test_of_a_mart_stops_its_publication(home):
 
 def build_id(home):
     with duckdb.connect(str(home / "published" / "afregning.duckdb"), read_only=True) as con:
-        return con.execute("SELECT build_id FROM marts.marts.build").fetchone()[0]
+        return con.execute("SELECT build_id FROM marts.build").fetchone()[0]
 
 
 READER = """
