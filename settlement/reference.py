@@ -47,16 +47,6 @@ def parameter(name: str, day: date) -> int:
     )
 
 
-@cache
-def parameter_periods(name: str) -> tuple[tuple[date, date, int], ...]:
-    """(first day, last day, value) of a parameter, for set-based look-ups."""
-    return tuple(
-        (date.fromisoformat(r["valid_from"]), date.fromisoformat(r["valid_to"] or "9999-12-31"), int(r["value"]))
-        for r in _rows("parameters.csv")
-        if r["name"] == name
-    )
-
-
 def posting_account(process: str, role: str, day: date) -> str:
     """The account a process books a role (receivable, income, vat) on. Raises ParameterMissing."""
     for row in _rows("posting_rules.csv"):

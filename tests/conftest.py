@@ -9,10 +9,6 @@ pytest.register_assert_rewrite("driver")
 from driver import Platform  # noqa: E402  (its asserts explain themselves only when registered first)
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "heavy: more random worlds than every change needs; run with -m heavy")
-
-
 def pytest_collection_modifyitems(config, items):
     if "heavy" in (config.option.markexpr or ""):
         return

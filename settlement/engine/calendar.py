@@ -7,11 +7,6 @@ from datetime import date
 from functools import cache
 
 
-def month_start(day: date) -> date:
-    """The first day of the month."""
-    return day.replace(day=1)
-
-
 def month_end(day: date) -> date:
     """The last day of the month."""
     return day.replace(day=calendar.monthrange(day.year, day.month)[1])

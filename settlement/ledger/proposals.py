@@ -41,7 +41,8 @@ def propose(
     """
     compute(con, instance, process=process, timing=timing, through=through, booking_date=booking_date)
     keep_parties(con)
-    head = head_of(engine, process)
+    with Session(engine) as session:
+        head = newest_hash(session, process)
     settings = {
         "own_municipality": instance.municipality, "process": process, "timing": timing,
         "through": through.isoformat(), "booking_date": booking_date.isoformat(),
@@ -141,12 +142,6 @@ def settles_from(instance: Instance, process: str) -> date:
 def claim_deadline(claim_kind: str, delivery_month: date) -> date:
     """The last day a claim can be raised (settlement.md § 7), by the parameter in force on the month's last day."""
     return month_end(add_months(delivery_month, parameter(f"claim_deadline_{claim_kind}", month_end(delivery_month))))
-
-
-def head_of(engine: Engine, process: str) -> str:
-    """The hash of the newest booked run of a process, '' where there is none."""
-    with Session(engine) as session:
-        return newest_hash(session, process)
 
 
 def newest_hash(session: Session, process: str | None = None) -> str:
