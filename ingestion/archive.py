@@ -16,6 +16,7 @@ from pathlib import Path
 from settlement.instance import Instance
 
 LOADER = "indlaesning"
+MANIFEST = "manifest.jsonl"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def archived_path(instance: Instance, sha256: str) -> Path:
 
 def loads(instance: Instance) -> list[Load]:
     """Every load of the instance in the order received."""
-    manifest = instance.archive / "manifest.jsonl"
+    manifest = instance.archive / MANIFEST
     if not manifest.exists():
         return []
     entries = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
@@ -74,16 +75,35 @@ def keep(instance: Instance, system: str, name: str, path: Path) -> ReceivedFile
     return received
 
 
+def newest_before(instance: Instance, moment: datetime) -> int:
+    """The id of the newest load received before a moment (UTC without zone), 0 where there is none."""
+    return max((load.load_id for load in loads(instance) if load.received_at < moment.isoformat()), default=0)
+
+
+def copy_through(instance: Instance, copy: Instance, load_id: int) -> None:
+    """Gives an empty instance the loads through that one, as if none had come since; the files stay where they lie."""
+    copy.archive.mkdir(parents=True)
+    (copy.archive / "files").symlink_to(instance.archive / "files", target_is_directory=True)
+    lines = (instance.archive / MANIFEST).read_text(encoding="utf-8").splitlines(keepends=True)
+    (copy.archive / MANIFEST).write_text("".join(lines[:load_id]), encoding="utf-8")
+
+
+def now() -> datetime:
+    """The moment, in UTC."""
+    return datetime.now(UTC)
+
+
 def record(instance: Instance, received_by: str, dated: str, files: list[ReceivedFile]) -> Load:
-    """Adds a load to the manifest."""
+    """Adds a load to the manifest. Recorded time never goes back, whatever the clock does."""
+    before = loads(instance)
     load = Load(
-        load_id=len(loads(instance)) + 1,
-        received_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        load_id=len(before) + 1,
+        received_at=max([now().isoformat(timespec="seconds"), *(earlier.received_at for earlier in before[-1:])]),
         received_by=received_by,
         dated=dated,
         files=tuple(files),
     )
-    with (instance.archive / "manifest.jsonl").open("a", encoding="utf-8") as manifest:
+    with (instance.archive / MANIFEST).open("a", encoding="utf-8") as manifest:
         manifest.write(json.dumps(asdict(load), ensure_ascii=False) + "\n")
         manifest.flush()
         os.fsync(manifest.fileno())

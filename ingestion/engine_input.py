@@ -15,7 +15,7 @@ from settlement.ledger import decisions
 from settlement.ledger.models import Decision, LedgerLine
 from settlement.reference import account_rules, municipality_names
 
-FROM_ELSEWHERE = {"posting_account_rule", "refused_line", "allowed_late", "ledger_line"}
+FROM_ELSEWHERE = {"posting_account_rule", "refused_line", "allowed_late", "hold", "claim_deadline", "ledger_line"}
 BATCH = 100_000
 
 _LEDGER_TYPES = {
@@ -54,6 +54,8 @@ def bind(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, 
         JOIN canonical.service_line l ON l.service_line_id = q.service_line_id
         WHERE q.closed_by_load IS NULL
         AND NOT EXISTS (FROM set_aside s WHERE s.file_hash = q.file_hash AND s.row = q.row)""")
+    # People's holds come with the decisions that make them; none is made yet.
+    _bind_rows(con, "hold", INPUTS["hold"], [pa.string(), pa.string(), pa.date32()], [])
     _bind_ledger(con, engine, only_line)
 
 

@@ -323,6 +323,10 @@ def _apply(con, load_id: int, contract: Contract) -> None:
         FROM merged m LEFT JOIN canonical.{table} s ON {_same(contract, "m", "s")}
         WHERE m._reason IS NULL AND m._counts AND (m._stored OR NOT m._withdraw) {keep_back}
         AND (s.withdrawn IS NULL OR s.withdrawn IS DISTINCT FROM m._withdraw OR {changed})""")
+    con.execute(
+        f"INSERT INTO history.{table} BY NAME SELECT s.*, {load_id}::BIGINT AS closed_by_load "
+        f"FROM canonical.{table} s SEMI JOIN accepted a ON {_same(contract, 'a', 's')}"
+    )
     con.execute(f"DELETE FROM canonical.{table} s USING accepted a WHERE {_same(contract, 'a', 's')}")
     con.execute(f"INSERT INTO canonical.{table} BY NAME FROM accepted")
     con.execute(f"""
@@ -353,6 +357,12 @@ def _withdraw_unused(con, load_id: int, contract: Contract) -> None:
     con.execute(f"""
         UPDATE judged j SET reason = 'ugyldig_vaerdi' FROM withdrawing_{table} w
         WHERE j.table_name = '{table}' AND j._file = w._file AND j._row = w._row AND {in_use}""")
-    con.execute(f"""
-        UPDATE canonical.{table} s SET withdrawn = true, source_file = w._file, source_row = w._row, load_id = {load_id}
-        FROM withdrawing_{table} w WHERE s.{key} = w.{key} AND NOT s.withdrawn AND NOT {in_use}""")
+    withdrawn = f"FROM withdrawing_{table} w WHERE s.{key} = w.{key} AND w._counts AND NOT s.withdrawn AND NOT {in_use}"
+    con.execute(
+        f"INSERT INTO history.{table} BY NAME SELECT s.*, {load_id}::BIGINT AS closed_by_load "
+        f"FROM canonical.{table} s WHERE EXISTS ({withdrawn})"
+    )
+    con.execute(
+        f"UPDATE canonical.{table} s "
+        f"SET withdrawn = true, source_file = w._file, source_row = w._row, load_id = {load_id} {withdrawn}"
+    )

@@ -6,6 +6,7 @@ deleted warehouse comes back the same.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,22 +31,24 @@ from settlement.reference import municipality_codes
 WARNINGS = Path(__file__).parent / "warnings.yaml"
 
 SCHEMA = """
-CREATE SCHEMA IF NOT EXISTS raw;
-CREATE SCHEMA IF NOT EXISTS canonical;
-CREATE SCHEMA IF NOT EXISTS quarantine;
-CREATE TABLE IF NOT EXISTS raw.load (
+CREATE SCHEMA raw;
+CREATE SCHEMA canonical;
+CREATE SCHEMA history;
+CREATE SCHEMA known;
+CREATE SCHEMA quarantine;
+CREATE TABLE raw.load (
     load_id BIGINT PRIMARY KEY, system VARCHAR, received_at TIMESTAMP, received_by VARCHAR, dated DATE);
-CREATE TABLE IF NOT EXISTS raw.file (
+CREATE TABLE raw.file (
     load_id BIGINT, file_hash VARCHAR, name VARCHAR, system VARCHAR, dataset VARCHAR, rows_read BIGINT,
     columns VARCHAR[], unknown_columns VARCHAR[]);
-CREATE TABLE IF NOT EXISTS quarantine.refused (
+CREATE TABLE quarantine.refused (
     load_id BIGINT, table_name VARCHAR, loader_file VARCHAR, file_hash VARCHAR, file_name VARCHAR, row BIGINT,
     reason VARCHAR, column_name VARCHAR, value VARCHAR, message VARCHAR, key VARCHAR[], service_line_id VARCHAR,
     cells JSON, closed_by_load BIGINT);
-CREATE TABLE IF NOT EXISTS quarantine.warned (
+CREATE TABLE quarantine.warned (
     load_id BIGINT, table_name VARCHAR, file_hash VARCHAR, row BIGINT, warning VARCHAR, column_name VARCHAR,
     message VARCHAR);
-CREATE TABLE IF NOT EXISTS quarantine.file_count (
+CREATE TABLE quarantine.file_count (
     load_id BIGINT, file_hash VARCHAR, name VARCHAR, rows_read BIGINT, rows_accepted BIGINT,
     rows_quarantined BIGINT, rows_unmapped BIGINT, rows_warned BIGINT);
 -- Check digits by modulus 11 (CVR, CPR) and GS1 (EAN), domain_rules.md §12
@@ -55,6 +58,23 @@ CREATE OR REPLACE MACRO cpr_checks(x) AS list_sum(list_transform(
     [4, 3, 2, 7, 6, 5, 4, 3, 2, 1], lambda w, i: w * TRY_CAST(x[i] AS INTEGER))) % 11 = 0;
 CREATE OR REPLACE MACRO ean_valid(x) AS regexp_full_match(x, '[0-9]{13}') AND list_sum(list_transform(
     [1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1], lambda w, i: w * TRY_CAST(x[i] AS INTEGER))) % 10 = 0;
+-- The load whose knowledge the tables of `known` show; known.bind_known sets it on the connection.
+CREATE OR REPLACE MACRO known_load() AS coalesce(getvariable('known_load'), error('known_load is not set: bind_known'));
+CREATE VIEW known.refused AS
+    SELECT * REPLACE (CAST(NULL AS BIGINT) AS closed_by_load) FROM quarantine.refused
+    WHERE load_id <= known_load() AND (closed_by_load IS NULL OR closed_by_load > known_load());
+"""
+
+# The canonical row in force, the versions before it with the load that replaced each, and both as of a load.
+CANONICAL = """
+CREATE TABLE canonical.{table} (
+    {columns}, withdrawn BOOLEAN NOT NULL, source_file VARCHAR, source_row BIGINT, load_id BIGINT);
+CREATE TABLE history.{table} AS SELECT *, load_id AS closed_by_load FROM canonical.{table};
+CREATE VIEW known.{table} AS
+    FROM canonical.{table} WHERE load_id <= known_load()
+    UNION ALL
+    SELECT * EXCLUDE (closed_by_load) FROM history.{table}
+    WHERE load_id <= known_load() AND closed_by_load > known_load();
 """
 
 AFTER_TABLES = """
@@ -91,18 +111,37 @@ def open_warehouse(instance: Instance) -> Iterator[duckdb.DuckDBPyConnection]:
         ) from busy
     try:
         con.execute("SET preserve_insertion_order = true")
-        con.execute(SCHEMA)
-        for contract in contracts().values():
-            columns = ", ".join(f"{c.name} {c.duckdb_type}" for c in contract.columns)
-            con.execute(
-                f"CREATE TABLE IF NOT EXISTS canonical.{contract.table} ({columns}, withdrawn BOOLEAN NOT NULL, "
-                "source_file VARCHAR, source_row BIGINT, load_id BIGINT)"
-            )
-        con.execute(AFTER_TABLES)
+        _lay_out(con)
         catch_up(con, instance)
         yield con
     finally:
         con.close()
+
+
+@cache
+def _layout() -> tuple[str, str]:
+    """The SQL that lays an empty warehouse out, and its hash: the layout's version."""
+    tables = [
+        CANONICAL.format(table=c.table, columns=", ".join(f"{column.name} {column.duckdb_type}" for column in c.columns))
+        for c in contracts().values()
+    ]
+    sql = "".join([SCHEMA, *tables, AFTER_TABLES])
+    return sql, hashlib.sha256(sql.encode()).hexdigest()
+
+
+def _lay_out(con: duckdb.DuckDBPyConnection) -> None:
+    """Lays the warehouse out. One of another layout, an earlier version's, is emptied: the archive fills it again."""
+    sql, version = _layout()
+    found = con.execute("SELECT comment FROM duckdb_tables() WHERE schema_name = 'raw' AND table_name = 'load'").fetchone()
+    if found == (version,):
+        return
+    schemas = con.execute("SELECT schema_name FROM duckdb_schemas() WHERE NOT internal").fetchall()
+    con.execute("BEGIN")
+    for (schema,) in schemas:
+        con.execute(f"DROP SCHEMA {schema} CASCADE")
+    con.execute(sql)
+    con.execute(f"COMMENT ON TABLE raw.load IS '{version}'")
+    con.execute("COMMIT")
 
 
 def catch_up(con: duckdb.DuckDBPyConnection, instance: Instance) -> list[int]:

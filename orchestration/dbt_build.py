@@ -1,4 +1,4 @@
-"""dbt in this process: the manifest prepared when it is missing or stale, and one build told as Dagster events.
+"""dbt in this process: the manifest prepared when it is missing or stale, and one build, told to Dagster or alone.
 
 dbt's own program in a subprocess costs seconds of imports each time and shows its variables, with the secret salt of
 the pseudonymous keys, to everyone who can list processes or read the run's log. `dbtRunner` does neither; dagster-dbt
@@ -10,10 +10,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster_dbt.core.dbt_cli_event import DbtCoreCliEventMessage
@@ -63,14 +64,33 @@ def _parse(*flags: str):
 
 
 def build(
-    context: dg.AssetExecutionContext, manifest: Mapping, translator, variables: dict[str, str], warehouse: Path
-) -> tuple[list, str]:
-    """Builds and tests every model once on the warehouse, which nobody may hold open.
+    variables: dict[str, str], warehouse: Path, hear: Callable[[Any], None] = lambda event: None
+) -> tuple[str, list[str]]:
+    """Builds and tests every model once on the warehouse, which nobody may hold open; each of dbt's events is heard.
 
-    Returns dagster-dbt's events, and a sentence naming what could not be built ('' where all was). A failed test is a
-    failed asset check. Unit tests are about code, not about this data, and run with the platform's own tests.
+    Returns a sentence naming what could not be built ('' where all was), and the names of the tests that failed. Unit
+    tests are about code, not about this data, and run with the platform's own tests.
     """
     from dbt.cli.main import dbtRunner
+
+    target = _target(warehouse)
+    target.mkdir(mode=0o700, exist_ok=True)  # the compiled SQL holds the salt
+    with _environment(str(warehouse)):
+        outcome = dbtRunner(manifest=_parse(NO_ARTIFACTS), callbacks=[hear]).invoke([
+            "build", *QUIET, NO_ARTIFACTS, *_places(target), "--exclude-resource-type", "unit_test",
+            "--vars", json.dumps(variables),
+        ])  # fmt: skip
+    if outcome.exception is not None:
+        return f"dbt stoppede: {_shown(str(outcome.exception))}", []
+    broken = [f"{r.node.name}: {_shown(r.message)}" for r in outcome.result.results if r.status == "error"]
+    failed = [r.node.name for r in outcome.result.results if r.status == "fail"]
+    return "dbt kunne ikke bygge " + "; ".join(broken) if broken else "", failed
+
+
+def build_as_assets(
+    context: dg.AssetExecutionContext, manifest: Mapping, translator, variables: dict[str, str], warehouse: Path
+) -> tuple[list, str]:
+    """`build`, told as dagster-dbt's events; a failed test is a failed asset check. Returns them and the fault."""
     from google.protobuf.json_format import MessageToDict
 
     told: list[dict] = []
@@ -79,24 +99,19 @@ def build(
         if event.info.name in ("LogModelResult", "LogTestResult"):
             told.append(MessageToDict(event, preserving_proto_field_name=True))
 
-    target = warehouse.parent / "dbt"
-    target.mkdir(mode=0o700, exist_ok=True)  # the compiled SQL holds the salt
-    with _environment(str(warehouse)):
-        outcome = dbtRunner(manifest=_parse(NO_ARTIFACTS), callbacks=[hear]).invoke([
-            "build", *QUIET, NO_ARTIFACTS, *_places(target), "--exclude-resource-type", "unit_test",
-            "--vars", json.dumps(variables),
-        ])  # fmt: skip
+    fault, _ = build(variables, warehouse, hear)
     events = [
         dagster_event
         for event in told
         for dagster_event in DbtCoreCliEventMessage(raw_event=event, event_history_metadata={}).to_default_asset_events(
-            manifest, translator, context, target
+            manifest, translator, context, _target(warehouse)
         )
     ]
-    if outcome.exception is not None:
-        return events, f"dbt stoppede: {_shown(str(outcome.exception))}"
-    broken = [f"{r.node.name}: {_shown(r.message)}" for r in outcome.result.results if r.status == "error"]
-    return events, "dbt kunne ikke bygge " + "; ".join(broken) if broken else ""
+    return events, fault
+
+
+def _target(warehouse: Path) -> Path:
+    return warehouse.parent / "dbt"
 
 
 def _shown(message: str) -> str:

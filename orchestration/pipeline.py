@@ -14,7 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from ingestion import archive
@@ -35,7 +35,11 @@ DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 SYSTEM_USER = "platformen"
 EXTRACT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 FROM_ENGINE = ("piece", "day_weight", "calendar_day")
-FOR_MARTS = ("settlement_run", "document", "ledger_line", "proposal", "parked_line", "gate_verdict")
+# What says when a row was written: its own moment, or that of the row of another table it belongs to.
+FOR_MARTS = {
+    "settlement_run": "booked_at", "document": "settlement_run", "ledger_line": "settlement_run",
+    "proposal": "created_at", "parked_line": "proposal", "gate_verdict": "judged_at",
+}  # fmt: skip
 
 
 def waiting(instance: Instance) -> dict[str, list[tuple[str, str, Path]]]:
@@ -113,9 +117,14 @@ def _propose(con, instance, engine, *, process, throughs: dict[str, date], booki
     ]  # fmt: skip
 
 
-def derive(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, horizon: date) -> dict[str, int]:
+def derive(
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, horizon: date, before: datetime | None = None
+) -> dict[str, int]:
     """Writes what the marts read beside the canonical tables: entitlement through the horizon's year, the ledger
-    and the register of municipalities. Returns rows by table."""
+    and the register of municipalities. Returns rows by table.
+
+    With `before`, of the register only what was written before that moment (UTC without zone).
+    """
     bind(con, instance, engine)
     settle.entitle(con, own_municipality=instance.municipality, through=date(horizon.year, 12, 1))
     con.execute(
@@ -126,7 +135,7 @@ def derive(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *
         con.execute(f"CREATE OR REPLACE TABLE settlement.{table} AS FROM temp.{table}")
         rows[f"settlement.{table}"] = con.execute(f"SELECT count(*) FROM settlement.{table}").fetchone()[0]
     for table in FOR_MARTS:
-        rows[f"ledger.{table}"] = _copy_register_table(con, engine, table)
+        rows[f"ledger.{table}"] = _copy_register_table(con, engine, table, before)
     con.register("names", pa.table({"code": list(municipality_names()), "name": list(municipality_names().values())}))
     con.execute("CREATE OR REPLACE TABLE reference.municipality AS FROM names")
     con.unregister("names")
@@ -150,22 +159,33 @@ def last_load_id(instance: Instance) -> int:
     return max((load.load_id for load in archive.loads(instance)), default=0)
 
 
-def _copy_register_table(con, engine: Engine, name: str) -> int:
+def _copy_register_table(con, engine: Engine, name: str, before: datetime | None) -> int:
     table = Base.metadata.tables[name]
+    query = select(table).where(_written(name, before)) if before else select(table)
     types = {"VARCHAR": pa.string(), "DATE": pa.date32(), "DATETIME": pa.timestamp("us"), "BOOLEAN": pa.bool_()}
     schema = pa.schema([(c.name, types.get(str(c.type), pa.int64())) for c in table.c])
     con.register("copied", schema.empty_table())
     con.execute(f"CREATE OR REPLACE TABLE ledger.{name} AS FROM copied")
     con.unregister("copied")
     with engine.connect() as connection:
-        for rows in connection.execution_options(yield_per=100_000).execute(select(table)).partitions():
+        for rows in connection.execution_options(yield_per=100_000).execute(query).partitions():
             columns = zip(*rows, strict=True)
             con.register(
                 "copied", pa.table([pa.array(v, t) for v, t in zip(columns, schema.types, strict=True)], schema=schema)
             )
             con.execute(f"INSERT INTO ledger.{name} FROM copied")
             con.unregister("copied")
-        return connection.scalar(select(func.count()).select_from(table))
+    return con.execute(f"SELECT count(*) FROM ledger.{name}").fetchone()[0]
+
+
+def _written(name: str, before: datetime):
+    """Which rows of a register's table were written before a moment."""
+    table, by = Base.metadata.tables[name], FOR_MARTS[name]
+    if by in table.c:
+        return table.c[by] < before
+    parent = Base.metadata.tables[by]
+    (key,) = parent.primary_key
+    return table.c[key.name].in_(select(key).where(_written(by, before)))
 
 
 def _person_salt(instance: Instance) -> str:

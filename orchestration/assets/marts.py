@@ -54,7 +54,7 @@ def models(context: dg.AssetExecutionContext, platform: Platform):
     with telling():
         instance = platform.instance()
         variables = dbt_variables(instance, platform.horizon)
-        events, fault = dbt_build.build(context, MANIFEST, TRANSLATOR, variables, instance.warehouse)
+        events, fault = dbt_build.build_as_assets(context, MANIFEST, TRANSLATOR, variables, instance.warehouse)
         with platform.warehouse() as con:
             events = [_with_row_count(con, event) for event in events]
     chosen = context.op_execution_context.selected_output_names

@@ -5,7 +5,6 @@ All functions work on a DuckDB connection whose temporary schema holds the input
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from settlement.engine.calendar import month_end, months_between, public_holidays
-from settlement.faults import InputFault
+from settlement.faults import InputFault, ParameterMissing
 
 VERSION = "1"
 SQL = Path(__file__).parent / "sql"
@@ -50,6 +49,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
     ),
     "refused_line": ("service_line_id",),
     "allowed_late": ("service_line_id", "delivery_month", "counterparty"),
+    "hold": ("service_line_id", "counterparty", "from_month"),
+    "claim_deadline": ("claim_kind", "delivery_month", "last_day"),
     "ledger_line": (
         "line_number", "process", "service_line_id", "delivery_month", "price_oere", "counterparty", "account",
         "quantity_num", "quantity_den", "amount_oere", "vat_oere", "document_number",
@@ -57,28 +58,28 @@ INPUTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+# The engine's sentences in order; `span` and `dated` are kept, what is larger is read through.
+KEPT = {"dated", "span", "blocked", "parked", "difference", "late"}
+
+
 def entitle(con: duckdb.DuckDBPyConnection, *, own_municipality: str, through: date) -> None:
     """Computes what every service line is worth for every delivery month up to `through` (its last day).
 
-    Leaves the temporary tables `span`, `day_weight`, `blocked` and `piece` (grains in their SQL files).
-    Raises InputFault where an amount does not fit in 64 bits.
+    Leaves the temporary tables `dated`, `span` and `blocked` and the views `day_weight` and `piece` (grains in their
+    SQL files). A piece whose amount does not fit in 64 bits is refused where it is read: `OVERFLOW`.
     """
     horizon = month_end(through)
     con.execute("""
         CREATE OR REPLACE TEMP TABLE run (
             own_municipality VARCHAR, horizon_day BIGINT, process VARCHAR, timing VARCHAR, through DATE, booking_date DATE,
-            settles_from DATE)""")
+            settles_from DATE, only_counterparty VARCHAR)""")
     con.execute("INSERT INTO run (own_municipality, horizon_day) VALUES (?, ?)", [own_municipality, (horizon - EPOCH).days])
     first = con.execute(
         "SELECT min(d) FROM (SELECT min(start_date) AS d FROM service_line UNION ALL SELECT min(delivery_month) FROM ledger_line)"
     ).fetchone()[0]
     _bind_calendar(con, min(first or horizon, horizon), horizon)
-    for step in ("span", "day_weight", "blocked"):
+    for step in ("dated", "span", "day_weight", "blocked", "piece"):
         _compute(con, step)
-    try:
-        _compute(con, "piece")
-    except duckdb.OutOfRangeException as overflow:
-        raise InputFault(_overflow_sentence(con)) from overflow
 
 
 def difference(
@@ -89,38 +90,37 @@ def difference(
     through: date,
     booking_date: date,
     settles_from: date,
-    deadlines: Callable[[str, date], date],
+    only_counterparty: str | None = None,
 ) -> None:
     """Computes what a run would book, after `entitle` through at least `through`.
 
-    `settles_from` is the first delivery month the instance settles the process from.
-    `deadlines(claim_kind, delivery_month)` gives the last day a claim can be raised. Leaves the temporary tables
-    `parked` and `proposed` (a proposed line each, late claims left out) and `late`.
+    `settles_from` is the first delivery month the instance settles the process from; with `only_counterparty` the run
+    books that one's lines alone. Leaves the temporary tables `parked`, `difference` and `late`, and the view `proposed`
+    (a proposed line each, late claims left out). Raises InputFault where an amount does not fit in 64 bits,
+    ParameterMissing where a claim is raised whose deadline has no value in `claim_deadline`.
     """
     con.execute(
-        "UPDATE run SET process = ?, timing = ?, through = ?, booking_date = ?, settles_from = ?",
-        [process, timing, through.replace(day=1), booking_date, settles_from],
+        "UPDATE run SET process = ?, timing = ?, through = ?, booking_date = ?, settles_from = ?, only_counterparty = ?",
+        [process, timing, through.replace(day=1), booking_date, settles_from, only_counterparty],
     )
     _compute(con, "parked")
-    _compute(con, "difference")
-    claims = []
-    if process == "mellemkommunal":
-        claims = con.execute(
-            "SELECT DISTINCT claim_kind, delivery_month FROM difference WHERE amount_oere > 0"
-        ).fetchall()
-    con.execute("CREATE OR REPLACE TEMP TABLE claim_deadline (claim_kind VARCHAR, delivery_month DATE, last_day DATE)")
-    for kind, month in claims:
-        con.execute("INSERT INTO claim_deadline VALUES (?, ?, ?)", [kind, month, deadlines(kind, month)])
+    try:
+        _compute(con, "difference")
+    except duckdb.OutOfRangeException as overflow:
+        raise InputFault(_overflow_sentence(con)) from overflow
     _compute(con, "late")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE proposed AS SELECT d.* FROM difference d LEFT JOIN late t
-        ON t.service_line_id = d.service_line_id AND t.delivery_month = d.delivery_month AND t.counterparty = d.counterparty
-        WHERE t.service_line_id IS NULL
-        ORDER BY d.service_line_id, d.delivery_month, d.price_oere, d.counterparty, d.account""")
+    unknown = con.execute("SELECT claim_kind, delivery_month FROM late WHERE last_day IS NULL LIMIT 1").fetchone()
+    if unknown:
+        raise ParameterMissing(
+            f"Fristen for krav af arten {unknown[0]} har ingen værdi for {unknown[1]:%Y-%m}. "
+            "Tilføj den i data/reference/parameters.csv."
+        )
+    _compute(con, "proposed")
 
 
 def _compute(con, step: str) -> None:
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {step} AS {(SQL / f'{step}.sql').read_text(encoding='utf-8')}")
+    kind = "TABLE" if step in KEPT else "VIEW"
+    con.execute(f"CREATE OR REPLACE TEMP {kind} {step} AS {(SQL / f'{step}.sql').read_text(encoding='utf-8')}")
 
 
 def _bind_calendar(con, first: date, last: date) -> None:
@@ -130,27 +130,28 @@ def _bind_calendar(con, first: date, last: date) -> None:
     """
     months = months_between(first, last)
     holidays = public_holidays(months[0].year, months[-1].year)
-    rows = {"day": [], "weekdays": [], "thirtieths": []}
+    days = {"day": [], "delivery_month": [], "month_number": [], "first_day": [], "last_day": [], "weekdays": [], "thirtieths": []}
     weekdays = thirtieths = 0
-    day = months[0] - timedelta(days=1)
-    rows_add = [rows["day"].append, rows["weekdays"].append, rows["thirtieths"].append]
-    while day <= month_end(months[-1]):
-        if day >= months[0]:
-            weekdays += day.weekday() < 5 and day not in holidays
-            length = month_end(day).day
-            thirtieths += 30 - (length - 1) if day.month == 2 and day.day == length else day.day <= 30
-        for add, value in zip(rows_add, ((day - EPOCH).days, weekdays, thirtieths), strict=True):
-            add(value)
-        day += timedelta(days=1)
-    con.register("calendar_rows", pa.table(rows))
+    # The day before the first month closes nothing and has no month of its own.
+    rows = [((months[0] - EPOCH).days - 1, None, None, None, None, 0, 0)]
+    for month in months:
+        first_day, last_day = (month - EPOCH).days, (month_end(month) - EPOCH).days
+        number = month.year * 12 + month.month - 1
+        length = last_day - first_day + 1
+        for day in range(length):
+            weekdays += (first_day + day + 3) % 7 < 5 and month + timedelta(days=day) not in holidays
+            thirtieths += 30 - (length - 1) if month.month == 2 and day + 1 == length else day < 30
+            rows.append((first_day + day, month, number, first_day, last_day, weekdays, thirtieths))
+    for column, values in zip(days.values(), zip(*rows, strict=True), strict=True):
+        column.extend(values)
+    con.register("calendar_rows", pa.table(days))
     con.execute("CREATE OR REPLACE TEMP TABLE calendar_day AS FROM calendar_rows")
     con.unregister("calendar_rows")
-    con.execute("""CREATE OR REPLACE TEMP TABLE calendar_month (
-        delivery_month DATE, first_day BIGINT, last_day BIGINT, days_in_month BIGINT, common_denominator BIGINT)""")
-    con.executemany(
-        "INSERT INTO calendar_month VALUES (?, ?, ?, ?, lcm(lcm(7, 30), 12 * ?::BIGINT) * 100000000)",
-        [(m, (m - EPOCH).days, (month_end(m) - EPOCH).days, month_end(m).day, month_end(m).day) for m in months],
-    )
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE calendar_month AS
+        SELECT DISTINCT delivery_month, month_number, first_day, last_day, last_day - first_day + 1 AS days_in_month,
+            lcm(lcm(7, 30), 12 * (last_day - first_day + 1)) * 100000000 AS common_denominator
+        FROM calendar_day WHERE month_number IS NOT NULL""")
 
 
 def _overflow_sentence(con) -> str:

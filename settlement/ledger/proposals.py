@@ -10,7 +10,8 @@ from sqlalchemy import Engine, desc, func, insert, select
 from sqlalchemy.orm import Session
 
 from settlement.engine import settle
-from settlement.engine.calendar import add_months, month_end
+from settlement.engine.calendar import add_months, month_end, months_between
+from settlement.faults import ParameterMissing
 from settlement.instance import Instance
 from settlement.ledger import hashing
 from settlement.ledger.frozen import freeze
@@ -19,6 +20,7 @@ from settlement.ledger.register import now
 from settlement.reference import parameter
 
 BATCH = 20_000
+CLAIM_KINDS = ("takst", "refusion_9c")
 
 
 def propose(
@@ -78,35 +80,21 @@ def propose(
     return proposal
 
 
-def compute(con, instance: Instance, *, process: str, timing: str, through: date, booking_date: date) -> None:
+def compute(
+    con, instance: Instance, *, process: str, timing: str, through: date, booking_date: date, only_counterparty: str | None = None
+) -> None:
     """Leaves the temporary tables `proposal_line` and `parked_line` of one run, after `settle.entitle`."""
+    _bind_claim_deadlines(con, through)
     settle.difference(
         con, process=process, timing=timing, through=through, booking_date=booking_date,
-        settles_from=settles_from(instance, process), deadlines=claim_deadline,
+        settles_from=settles_from(instance, process), only_counterparty=only_counterparty,
     )  # fmt: skip
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE proposal_line AS
-        WITH line AS (
-            SELECT
-                d.* EXCLUDE (package_id, claim_kind, line_source_file, line_source_row, rate_source_file, rate_source_row),
-                '{process}' AS process, l.package_id, p.cpr, i.vat_pct_e2, coalesce(i.name, i.item_code) AS item_name, i.unit,
-                coalesce(p.requisition, '') AS requisition,
-                concat(d.line_source_file, ':', d.line_source_row) AS line_source,
-                coalesce(concat(d.rate_source_file, ':', d.rate_source_row), '') AS rate_source
-            FROM proposed d
-            JOIN service_line l USING (service_line_id)
-            JOIN service_package p ON p.package_id = l.package_id
-            JOIN catalogue_item i ON i.item_code = l.item_code
-        ),
-        whole AS (
-            SELECT * REPLACE (
-                coalesce(corrects, '') AS corrects, CASE WHEN rate_source = ':' THEN '' ELSE rate_source END AS rate_source)
-            FROM line
-        )
         SELECT
             row_number() OVER (ORDER BY service_line_id, delivery_month, price_oere, counterparty, account) AS ordinal,
             *, {hashing.line_hash_sql()} AS content_hash
-        FROM whole ORDER BY ordinal""")
+        FROM proposed ORDER BY ordinal""")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE parked_line AS
         SELECT service_line_id, delivery_month, '' AS counterparty, reason FROM parked WHERE is_in_run
@@ -139,9 +127,22 @@ def settles_from(instance: Instance, process: str) -> date:
     return instance.settles_from.get(process, date.min)
 
 
-def claim_deadline(claim_kind: str, delivery_month: date) -> date:
-    """The last day a claim can be raised (settlement.md § 7), by the parameter in force on the month's last day."""
-    return month_end(add_months(delivery_month, parameter(f"claim_deadline_{claim_kind}", month_end(delivery_month))))
+def _bind_claim_deadlines(con: duckdb.DuckDBPyConnection, through: date) -> None:
+    """`claim_deadline`: the last day a claim of a delivery month can be raised (settlement.md § 7), by the parameter in
+    force on the month's last day; empty where none is. Frozen with the run, for parameters change."""
+    first = con.execute("SELECT min(delivery_month) FROM calendar_month").fetchone()[0]
+    con.execute("CREATE OR REPLACE TEMP TABLE claim_deadline (claim_kind VARCHAR, delivery_month DATE, last_day DATE)")
+    con.executemany("INSERT INTO claim_deadline VALUES (?, ?, ?)", [
+        (kind, month, _claim_deadline(kind, month)) for kind in CLAIM_KINDS for month in months_between(first, through)
+    ])  # fmt: skip
+
+
+def _claim_deadline(claim_kind: str, delivery_month: date) -> date | None:
+    try:
+        months = parameter(f"claim_deadline_{claim_kind}", month_end(delivery_month))
+    except ParameterMissing:
+        return None
+    return month_end(add_months(delivery_month, months))
 
 
 def newest_hash(session: Session, process: str | None = None) -> str:

@@ -1,12 +1,16 @@
 -- Grain: one span × one delivery month: how much weight its days carry (§ 3), in parts of `basis`.
 -- For delivered units the weight is the registered quantity in ten-thousandths, one row per registration.
+-- `is_alone` says that no other row can be of the same service line and delivery month.
 WITH
 span_in_month AS (
+    SELECT s.*, unnest(generate_series(s.first_month, s.last_month)) AS month_number
+    FROM span AS s WHERE s.unit <> 'leveret'
+),
+cut AS (
     SELECT
         s.*, m.delivery_month, m.first_day, m.days_in_month,
         greatest(s.from_day, m.first_day) AS a, least(s.to_day, m.last_day) AS b
-    FROM span AS s JOIN calendar_month AS m ON m.last_day >= s.from_day AND m.first_day <= s.to_day
-    WHERE s.unit <> 'leveret'
+    FROM span_in_month AS s JOIN calendar_month AS m ON m.month_number = s.month_number
 ),
 weighed AS (
     SELECT
@@ -26,28 +30,26 @@ weighed AS (
             WHEN s.unit = 'maaned' AND s.proration = 'faktisk' THEN s.days_in_month
             ELSE 1
         END AS basis
-    FROM span_in_month AS s
+    FROM cut AS s
     JOIN calendar_day AS before_a ON before_a.day = s.a - 1
     JOIN calendar_day AS through_b ON through_b.day = s.b
 ),
 delivered AS (
-    SELECT
-        s.*, m.delivery_month, g.quantity_e4 AS registered_e4
+    SELECT s.*, d.delivery_month, g.quantity_e4 AS registered_e4
     FROM span AS s
     JOIN registration AS g ON g.service_line_id = s.service_line_id AND NOT g.withdrawn
         AND date_diff('day', DATE '1970-01-01', g.date) BETWEEN s.from_day AND s.to_day
-    JOIN calendar_month AS m ON date_diff('day', DATE '1970-01-01', g.date) BETWEEN m.first_day AND m.last_day
+    JOIN calendar_day AS d ON d.day = date_diff('day', DATE '1970-01-01', g.date)
     WHERE s.unit = 'leveret'
 )
 SELECT
     process, service_line_id, package_id, timing, claim_kind, delivery_month, a AS from_day, b AS to_day, payer, counterparty,
-    department, account, price_oere, vat_pct_e2, quantity_e4, absence_pct_e2, weight, basis,
-    line_source_file, line_source_row, rate_source_file, rate_source_row
+    department, account, price_oere, vat_pct_e2, quantity_e4, absence_pct_e2, weight, basis, rate_source_file, rate_source_row,
+    (shared_first IS NULL OR shared_first <> month_number) AND (shared_last IS NULL OR shared_last <> month_number) AS is_alone
 FROM weighed WHERE weight <> 0
 UNION ALL
 -- A line's own quantity is not used for delivered units, nor absence: both count as 1 here.
 SELECT
     process, service_line_id, package_id, timing, claim_kind, delivery_month, from_day, to_day, payer, counterparty,
-    department, account, price_oere, vat_pct_e2, 10000, 10000, registered_e4, 10000,
-    line_source_file, line_source_row, rate_source_file, rate_source_row
+    department, account, price_oere, vat_pct_e2, 10000, 10000, registered_e4, 10000, rate_source_file, rate_source_row, false
 FROM delivered WHERE registered_e4 <> 0

@@ -3,61 +3,70 @@ WITH
 entitled AS (
     SELECT p.* FROM piece AS p JOIN run AS r ON p.process = r.process AND p.timing = r.timing
         AND p.delivery_month BETWEEN r.settles_from AND r.through
+        AND (r.only_counterparty IS NULL OR r.only_counterparty = p.counterparty)
     LEFT JOIN parked AS x ON x.service_line_id = p.service_line_id AND x.delivery_month = p.delivery_month
     WHERE x.service_line_id IS NULL
 ),
 -- § 2: the booked side is the rows of the process whose line has the run's timing now.
+-- Every denominator of a month (7, 30, 12 × its days, ten-thousandths of quantity and of absence) divides the common one.
 booked AS (
-    SELECT g.* FROM ledger_line AS g JOIN run AS r ON g.process = r.process AND g.delivery_month BETWEEN r.settles_from AND r.through
+    SELECT
+        g.service_line_id, g.delivery_month, g.price_oere, g.counterparty, g.account,
+        CAST(sum(g.quantity_num * (m.common_denominator // g.quantity_den)) AS BIGINT) AS numerator,
+        CAST(sum(g.amount_oere) AS BIGINT) AS amount_oere, CAST(sum(g.vat_oere) AS BIGINT) AS vat_oere,
+        max_by(g.document_number, g.line_number) AS document_number
+    FROM ledger_line AS g
+    JOIN run AS r ON g.process = r.process AND g.delivery_month BETWEEN r.settles_from AND r.through
+        AND (r.only_counterparty IS NULL OR r.only_counterparty = g.counterparty)
     JOIN service_line AS l ON l.service_line_id = g.service_line_id AND l.timing = r.timing
+    JOIN calendar_month AS m ON m.delivery_month = g.delivery_month
     LEFT JOIN parked AS x ON x.service_line_id = g.service_line_id AND x.delivery_month = g.delivery_month
     WHERE x.service_line_id IS NULL
+    GROUP BY g.service_line_id, g.delivery_month, g.price_oere, g.counterparty, g.account
 ),
--- Every denominator of a month (7, 30, 12 × its days, ten-thousandths of quantity and of absence) divides this one.
-side AS (
-    SELECT service_line_id, delivery_month, price_oere, counterparty, account, quantity_num, quantity_den, amount_oere, vat_oere
-    FROM entitled
-    UNION ALL
-    SELECT service_line_id, delivery_month, price_oere, counterparty, account, -quantity_num, quantity_den, -amount_oere, -vat_oere
-    FROM booked
-),
-summed AS (
+compared AS (
     SELECT
-        s.service_line_id, s.delivery_month, s.price_oere, s.counterparty, s.account, m.common_denominator,
-        CAST(sum(s.quantity_num * (m.common_denominator // s.quantity_den)) AS BIGINT) AS numerator,
-        CAST(sum(s.amount_oere) AS BIGINT) AS amount_oere, CAST(sum(s.vat_oere) AS BIGINT) AS vat_oere
-    FROM side AS s JOIN calendar_month AS m ON m.delivery_month = s.delivery_month
-    GROUP BY s.service_line_id, s.delivery_month, s.price_oere, s.counterparty, s.account, m.common_denominator
+        coalesce(e.service_line_id, b.service_line_id) AS service_line_id,
+        coalesce(e.delivery_month, b.delivery_month) AS delivery_month,
+        coalesce(e.price_oere, b.price_oere) AS price_oere, coalesce(e.counterparty, b.counterparty) AS counterparty,
+        coalesce(e.account, b.account) AS account,
+        e.quantity_num, e.quantity_den, b.numerator AS booked_numerator,
+        coalesce(e.amount_oere, 0) - coalesce(b.amount_oere, 0) AS amount_oere,
+        coalesce(e.vat_oere, 0) - coalesce(b.vat_oere, 0) AS vat_oere,
+        b.document_number AS of_key, e.rate_source_file, e.rate_source_row
+    FROM entitled AS e FULL JOIN booked AS b
+        ON b.service_line_id = e.service_line_id AND b.delivery_month = e.delivery_month AND b.price_oere = e.price_oere
+        AND b.counterparty = e.counterparty AND b.account = e.account
+),
+counted AS (
+    SELECT
+        c.*,
+        CASE WHEN c.booked_numerator IS NULL THEN c.quantity_num
+            WHEN c.quantity_num IS NULL THEN -c.booked_numerator
+            ELSE c.quantity_num * (m.common_denominator // c.quantity_den) - c.booked_numerator END AS numerator,
+        CASE WHEN c.booked_numerator IS NULL THEN c.quantity_den ELSE m.common_denominator END AS denominator
+    FROM compared AS c JOIN calendar_month AS m ON m.delivery_month = c.delivery_month
 ),
 different AS (
-    SELECT * FROM summed WHERE numerator <> 0 OR amount_oere <> 0 OR vat_oere <> 0
+    SELECT * FROM counted WHERE numerator <> 0 OR amount_oere <> 0 OR vat_oere <> 0
 ),
 -- § 6: an adjustment points to the latest document of the same key, else of the line and month.
-latest_of_key AS (
-    SELECT g.service_line_id, g.delivery_month, g.price_oere, g.counterparty, g.account,
-        g.document_number, row_number() OVER (
-            PARTITION BY g.service_line_id, g.delivery_month, g.price_oere, g.counterparty, g.account ORDER BY g.line_number DESC
-        ) AS place
-    FROM ledger_line AS g JOIN run AS r ON g.process = r.process
-),
 latest_of_month AS (
-    SELECT service_line_id, delivery_month, document_number,
-        row_number() OVER (PARTITION BY service_line_id, delivery_month ORDER BY line_number DESC) AS place
-    FROM ledger_line
+    SELECT service_line_id, delivery_month, max_by(document_number, line_number) AS document_number
+    FROM ledger_line GROUP BY service_line_id, delivery_month
 )
 SELECT
-    d.service_line_id, l.package_id, d.delivery_month, d.price_oere, d.counterparty, d.account, l.claim_kind,
-    d.numerator // gcd(d.numerator, d.common_denominator) AS quantity_num,
-    d.common_denominator // gcd(d.numerator, d.common_denominator) AS quantity_den,
-    d.amount_oere, d.vat_oere,
-    n.document_number IS NOT NULL AS is_adjustment,
-    coalesce(k.document_number, n.document_number) AS corrects,
-    coalesce(e.line_source_file, l.source_file) AS line_source_file, coalesce(e.line_source_row, l.source_row) AS line_source_row,
-    e.rate_source_file, e.rate_source_row
+    r.process, d.service_line_id, l.package_id, p.cpr, d.delivery_month,
+    CASE WHEN d.booked_numerator IS NULL THEN d.numerator ELSE d.numerator // gcd(d.numerator, d.denominator) END AS quantity_num,
+    CASE WHEN d.booked_numerator IS NULL THEN d.denominator ELSE d.denominator // gcd(d.numerator, d.denominator) END AS quantity_den,
+    d.price_oere, d.amount_oere, d.vat_oere, i.vat_pct_e2, d.counterparty, d.account,
+    n.document_number IS NOT NULL AS is_adjustment, coalesce(d.of_key, n.document_number, '') AS corrects,
+    coalesce(i.name, i.item_code) AS item_name, i.unit, coalesce(p.requisition, '') AS requisition, l.claim_kind,
+    concat(left(l.source_file, 16), ':', l.source_row) AS line_source,
+    CASE WHEN d.rate_source_file IS NULL THEN '' ELSE concat(left(d.rate_source_file, 16), ':', d.rate_source_row) END AS rate_source
 FROM different AS d
+CROSS JOIN run AS r
 JOIN service_line AS l ON l.service_line_id = d.service_line_id
-LEFT JOIN entitled AS e ON e.service_line_id = d.service_line_id AND e.delivery_month = d.delivery_month
-    AND e.price_oere = d.price_oere AND e.counterparty = d.counterparty AND e.account = d.account
-LEFT JOIN latest_of_key AS k ON k.place = 1 AND k.service_line_id = d.service_line_id AND k.delivery_month = d.delivery_month
-    AND k.price_oere = d.price_oere AND k.counterparty = d.counterparty AND k.account = d.account
-LEFT JOIN latest_of_month AS n ON n.place = 1 AND n.service_line_id = d.service_line_id AND n.delivery_month = d.delivery_month
+JOIN service_package AS p ON p.package_id = l.package_id
+JOIN catalogue_item AS i ON i.item_code = l.item_code
+LEFT JOIN latest_of_month AS n ON n.service_line_id = d.service_line_id AND n.delivery_month = d.delivery_month

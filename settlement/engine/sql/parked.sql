@@ -1,15 +1,6 @@
 -- Grain: one service line × delivery month left out of this run, with one reason (§ 4); late claims come in `late`.
 -- `is_in_run` is false where the line-month has no days in the run's process and timing, but may be booked in it.
 WITH
-in_run AS (
-    SELECT p.service_line_id, p.delivery_month
-    FROM piece AS p JOIN run AS r ON p.process = r.process AND p.timing = r.timing
-        AND p.delivery_month BETWEEN r.settles_from AND r.through
-    UNION
-    SELECT b.service_line_id, b.delivery_month
-    FROM blocked AS b JOIN run AS r ON b.process = r.process AND b.timing = r.timing
-        AND b.delivery_month BETWEEN r.settles_from AND r.through
-),
 -- loader.md: a refused row parks its line for months the process has no ledger line for.
 awaiting AS (
     SELECT w.service_line_id, w.delivery_month, 'afventer_rettelse' AS reason, 1 AS precedence
@@ -25,14 +16,39 @@ awaiting AS (
     HAVING sum(w.quantity_e4 * w.weight * w.absence_pct_e2) <> 0
 ),
 lacking AS (
-    SELECT b.service_line_id, b.delivery_month, b.reason, CASE WHEN b.reason = 'mangler_takst' THEN 2 ELSE 3 END AS precedence
-    FROM blocked AS b
+    SELECT service_line_id, delivery_month, reason, CASE WHEN reason = 'mangler_takst' THEN 2 ELSE 3 END AS precedence
+    FROM blocked
+),
+-- A person's hold: on a line, on a citizen's lines, or on a counterparty's line-months, entitled or booked.
+held AS (
+    SELECT w.service_line_id, w.delivery_month, 'tilbageholdt' AS reason, 4 AS precedence
+    FROM day_weight AS w JOIN hold AS h ON h.service_line_id = w.service_line_id AND w.delivery_month >= h.from_month
+    UNION ALL
+    SELECT w.service_line_id, w.delivery_month, 'tilbageholdt', 4
+    FROM day_weight AS w JOIN hold AS h ON h.counterparty = w.counterparty AND w.delivery_month >= h.from_month
+    JOIN run AS r ON r.process = w.process
+    UNION ALL
+    SELECT g.service_line_id, g.delivery_month, 'tilbageholdt', 4
+    FROM ledger_line AS g JOIN run AS r ON r.process = g.process
+    JOIN hold AS h ON (h.service_line_id = g.service_line_id OR h.counterparty = g.counterparty)
+        AND g.delivery_month >= h.from_month
 ),
 -- What is not entitled in this process may still be booked in it: a line-month parked elsewhere rests here too.
 ranked AS (
     SELECT *, row_number() OVER (PARTITION BY service_line_id, delivery_month ORDER BY precedence) AS place
-    FROM (SELECT * FROM awaiting UNION ALL SELECT * FROM lacking) AS every
+    FROM (SELECT * FROM awaiting UNION ALL SELECT * FROM lacking UNION ALL SELECT * FROM held) AS every
+),
+resting AS (
+    SELECT service_line_id, delivery_month, reason FROM ranked WHERE place = 1
+),
+in_run AS (
+    SELECT DISTINCT w.service_line_id, w.delivery_month
+    FROM day_weight AS w
+    JOIN resting AS s ON s.service_line_id = w.service_line_id AND s.delivery_month = w.delivery_month
+    JOIN run AS r ON w.process = r.process AND w.timing = r.timing
+        AND w.delivery_month BETWEEN r.settles_from AND r.through
+        AND (r.only_counterparty IS NULL OR r.only_counterparty = w.counterparty)
 )
-SELECT k.service_line_id, k.delivery_month, k.reason, i.service_line_id IS NOT NULL AS is_in_run
-FROM ranked AS k LEFT JOIN in_run AS i ON i.service_line_id = k.service_line_id AND i.delivery_month = k.delivery_month
-WHERE k.place = 1
+SELECT s.service_line_id, s.delivery_month, s.reason, i.service_line_id IS NOT NULL AS is_in_run
+FROM resting AS s
+LEFT JOIN in_run AS i ON i.service_line_id = s.service_line_id AND i.delivery_month = s.delivery_month

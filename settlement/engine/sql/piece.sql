@@ -4,12 +4,16 @@ WITH
 quantity AS (
     SELECT
         process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account, vat_pct_e2,
-        CAST(sum(quantity_e4 * weight * absence_pct_e2) AS BIGINT) AS numerator,
-        basis * CAST(100000000 AS BIGINT) AS denominator,
-        min(line_source_file) AS line_source_file, min(line_source_row) AS line_source_row,
-        min(rate_source_file) AS rate_source_file, min(rate_source_row) AS rate_source_row
-    FROM day_weight
-    WHERE price_oere IS NOT NULL
+        quantity_e4 * weight * absence_pct_e2 AS numerator, basis * CAST(100000000 AS BIGINT) AS denominator,
+        rate_source_file, rate_source_row
+    FROM day_weight WHERE price_oere IS NOT NULL AND is_alone
+    UNION ALL
+    -- Several stretches or registrations of one line and month: those alike in price, counterparty and account are one piece.
+    SELECT
+        process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account, vat_pct_e2,
+        CAST(sum(quantity_e4 * weight * absence_pct_e2) AS BIGINT), basis * CAST(100000000 AS BIGINT),
+        min(rate_source_file), min(rate_source_row)
+    FROM day_weight WHERE price_oere IS NOT NULL AND NOT is_alone
     GROUP BY process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account,
         vat_pct_e2, basis
 ),
@@ -31,5 +35,5 @@ SELECT
     process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account,
     quantity_num, quantity_den, CAST(amount_oere AS BIGINT) AS amount_oere, vat_pct_e2,
     CAST(CASE WHEN amount_oere < 0 THEN -1 ELSE 1 END * ((2 * abs(amount_oere * vat_pct_e2) + 10000) // 20000) AS BIGINT) AS vat_oere,
-    line_source_file, line_source_row, rate_source_file, rate_source_row
+    rate_source_file, rate_source_row
 FROM amount
