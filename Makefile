@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export AFREGNING_HOME ?= $(CURDIR)/data/instance
 
-.PHONY: help run test heavy lint
+.PHONY: help run test heavy bench lint
 
 help:  ## shows this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -28,6 +28,9 @@ test: .venv/ready lint  ## sets up and passes the tests
 
 heavy: .venv/ready  ## the seldom-needed tests: many more generated worlds, larger populations
 	$(BIN)/pytest -n 2 -m heavy
+
+bench: .venv/ready  ## how fast the engine is, at three sizes up to a whole country (some minutes, 3 GiB)
+	$(BIN)/python tests/benchmarks/engine.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -41,6 +41,7 @@ LABELS = {
     "mangler_betaler": "Mangler betaler",
     "for_sent": "Rejst for sent",
     "afventer_rettelse": "Afventer rettelse af afvist række",
+    "tilbageholdt": "Tilbageholdt af en person",
     "overlappende_takst": "Overlappende takst",
     "ugyldig_vaerdi": "Ugyldig værdi",
     "ukendt_noegle": "Ukendt nøgle",

@@ -183,6 +183,15 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
     )
 
 
+def sentences(texts: Iterable[str], *, name: str) -> None:
+    """Sentences, one to a line; `name` is how tests find them."""
+    st.html(
+        f'<div class="afr-sentences" data-sentences="{escape(name)}">'
+        + "".join(f"<p>{escape(text)}</p>" for text in texts)
+        + "</div>"
+    )
+
+
 def empty_state(title: str, sentence: str, *, small: bool = False) -> None:
     """What is shown where there is nothing to show, and what to do about it."""
     st.html(

@@ -83,7 +83,7 @@ def _beside(proposal_id: int, run_no: int | None, *keys: str):
     ).where(line.proposal_id == proposal_id)
     before = select(
         *(getattr(booked, key) for key in keys), booked.item_name, literal(0), booked.amount_oere, literal(0)
-    ).where(booked.run_no == (run_no or 0))
+    ).where(booked.run_no == run_no)
     return union_all(now, before).subquery()
 
 

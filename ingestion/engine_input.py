@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import duckdb
 import pyarrow as pa
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from ingestion.known import bind_known, end_of_day, known_load
 from settlement.engine.settle import INPUTS
 from settlement.instance import Instance
-from settlement.ledger import decisions
-from settlement.ledger.models import Decision, LedgerLine
+from settlement.ledger import decisions, holds
+from settlement.ledger.models import Decision, LedgerLine, SettlementRun
 from settlement.reference import account_rules, municipality_names
 
 FROM_ELSEWHERE = {"posting_account_rule", "refused_line", "allowed_late", "hold", "claim_deadline", "ledger_line"}
@@ -25,22 +26,31 @@ _LEDGER_TYPES = {
 }  # fmt: skip
 
 
-def bind(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, only_line: str | None = None) -> None:
-    """Binds every table of `settle.INPUTS`; with `only_line` the facts of that one service line."""
+def bind(
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, only_line: str | None = None,
+    known_on: date | None = None,
+) -> None:  # fmt: skip
+    """Binds every table of `settle.INPUTS`; with `only_line` the facts of that one service line, with `known_on` what was
+    known at the end of that day."""
+    canonical, refused, before = "canonical", "quarantine.refused", datetime.max
+    if known_on:
+        bind_known(con, known_load(con, known_on))
+        canonical, refused, before = "known", "known.refused", end_of_day(known_on)
     for table, columns in INPUTS.items():
         if table not in FROM_ELSEWHERE:
             chosen = (
                 f" WHERE service_line_id = {_quoted(only_line)}" if only_line and "service_line_id" in columns else ""
             )
             con.execute(
-                f"CREATE OR REPLACE TEMP VIEW {table} AS SELECT {', '.join(columns)} FROM canonical.{table}{chosen}"
+                f"CREATE OR REPLACE TEMP VIEW {table} AS SELECT {', '.join(columns)} FROM {canonical}.{table}{chosen}"
             )
     rules = account_rules(instance)
     _bind_rows(con, "posting_account_rule", INPUTS["posting_account_rule"], [pa.date32()] * 2 + [pa.string()] * 4, [
         [getattr(rule, column) for column in INPUTS["posting_account_rule"]] for rule in rules
     ])  # fmt: skip
     with Session(engine) as session:
-        made = session.scalars(select(Decision)).all()
+        held = holds.in_force(session, before)
+        made = session.scalars(select(Decision).where(Decision.decided_at < before)).all()
     _bind_rows(con, "allowed_late", INPUTS["allowed_late"], [pa.string(), pa.date32(), pa.string()], [
         [d.service_line_id, d.delivery_month, d.counterparty] for d in made if d.kind == decisions.ALLOW_LATE
     ])  # fmt: skip
@@ -48,15 +58,25 @@ def bind(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, 
         [d.file_hash, d.row] for d in made if d.kind == decisions.SET_ASIDE
     ])  # fmt: skip
     # A refused row of a stored line parks it until it is replaced or set aside (loader.md).
-    con.execute("""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE refused_line AS
-        SELECT DISTINCT q.service_line_id FROM quarantine.refused q
-        JOIN canonical.service_line l ON l.service_line_id = q.service_line_id
+        SELECT DISTINCT q.service_line_id FROM {refused} q
+        JOIN {canonical}.service_line l ON l.service_line_id = q.service_line_id
         WHERE q.closed_by_load IS NULL
         AND NOT EXISTS (FROM set_aside s WHERE s.file_hash = q.file_hash AND s.row = q.row)""")
-    # People's holds come with the decisions that make them; none is made yet.
-    _bind_rows(con, "hold", INPUTS["hold"], [pa.string(), pa.string(), pa.date32()], [])
-    _bind_ledger(con, engine, only_line)
+    _bind_rows(con, "held", ("service_line_id", "cpr", "counterparty", "from_month"), [pa.string()] * 3 + [pa.date32()], [
+        [h.service_line_id, h.cpr, h.counterparty, h.from_month] for h in held
+    ])  # fmt: skip
+    # A citizen is held line by line; in a charge or a payout to the citizen the counterparty is held as such.
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE hold AS
+        SELECT nullif(service_line_id, '') AS service_line_id, nullif(counterparty, '') AS counterparty, from_month
+        FROM held WHERE cpr = ''
+        UNION ALL
+        SELECT l.service_line_id, NULL, h.from_month FROM held h
+        JOIN {canonical}.service_package p ON p.cpr = h.cpr
+        JOIN {canonical}.service_line l ON l.package_id = p.package_id""")
+    _bind_ledger(con, engine, only_line, before)
 
 
 def bind_parties(con: duckdb.DuckDBPyConnection, instance: Instance, booking_date: date) -> None:
@@ -88,9 +108,11 @@ def bind_parties(con: duckdb.DuckDBPyConnection, instance: Instance, booking_dat
         FROM known k LEFT JOIN dated d ON d.code = k.code AND d.newest = 1""")
 
 
-def _bind_ledger(con, engine: Engine, only_line: str | None) -> None:
-    table = LedgerLine.__table__
+def _bind_ledger(con, engine: Engine, only_line: str | None, before: datetime) -> None:
+    table, run = LedgerLine.__table__, SettlementRun.__table__
     query = select(*(table.c[column] for column in _LEDGER_TYPES))
+    if before != datetime.max:
+        query = query.join(run, run.c.run_no == table.c.run_no).where(run.c.booked_at < before)
     if only_line:
         query = query.where(table.c.service_line_id == only_line)
     schema = pa.schema(_LEDGER_TYPES)

@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     settle.add_argument("process", metavar="PROCES")
     settle.add_argument("--through", type=_month, required=True, metavar="ÅÅÅÅ-MM")
     settle.add_argument("--timing", choices=("bagud", "forud"), default="bagud")
+    settle.add_argument("--only", metavar="MODPART", help="en hastekørsel: kun denne modparts linjer")
     settle.add_argument("--date", type=_day, default=None, metavar="DATO", help="bogføringsdato; ellers i dag")
     settle.add_argument("--book", action="store_true")
     settle.add_argument("--by", metavar="A", help="den der bogfører")
@@ -65,6 +66,25 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--department", default="", metavar="AFDELING")
     add.set_defaults(command=_user_add)
 
+    hold = commands.add_parser("hold", help="tilbageholdelser").add_subparsers(required=True, metavar="handling")
+    place = hold.add_parser("place", help="holder en ydelse, en borger eller en modpart tilbage")
+    target = place.add_mutually_exclusive_group(required=True)
+    target.add_argument("--line", default="", metavar="YDELSE_ID")
+    target.add_argument("--citizen", default="", metavar="CPR")
+    target.add_argument("--payer", default="", metavar="MODPART")
+    place.add_argument("--from", dest="from_month", type=_month, required=True, metavar="ÅÅÅÅ-MM")
+    release = hold.add_parser("release", help="ophæver en tilbageholdelse")
+    release.add_argument("hold_id", type=int, metavar="NR")
+    for deciding in (place, release):
+        deciding.add_argument("--reason", required=True, metavar="TEKST")
+    confirm = hold.add_parser("confirm", help="en anden bekræfter; så gælder det")
+    confirm.add_argument("hold_id", type=int, metavar="NR")
+    listed = hold.add_parser("list", help="hvad der gælder, og hvad der venter på bekræftelse")
+    for sub, run in ((place, _hold_place), (release, _hold_release), (confirm, _hold_confirm), (listed, _hold_list)):
+        sub.set_defaults(command=run)
+        if sub is not listed:
+            sub.add_argument("--by", required=True, metavar="NAVN")
+
     lines = command("lines", _lines, "bogførte linjer som CSV eller Parquet")
     lines.add_argument("--run", type=int, metavar="R")
     lines.add_argument("--process", metavar="P")
@@ -76,9 +96,24 @@ def _parser() -> argparse.ArgumentParser:
     explain = command("explain", _explain, "hvordan et beløb er blevet til")
     explain.add_argument("service_line_id", metavar="YDELSE_ID")
     explain.add_argument("month", type=_month, metavar="ÅÅÅÅ-MM")
+    explain.add_argument("--known-on", type=_day, metavar="DATO", help="efter det, der var kendt den dag")
 
     verify = command("verify", _verify, "kontrollerer regnskabet og dets kæde")
     verify.add_argument("--head", metavar="HASH")
+
+    reproduce = command("reproduce", _reproduce, "genberegner en bogført kørsel af det arkiverede grundlag og sammenligner")
+    reproduce.add_argument("run", type=int, metavar="KØRSEL")
+
+    backup = command("backup", _backup, "sikkerhedskopi af instansen, også mens den kører")
+    backup.add_argument("file", type=Path, metavar="FIL")
+
+    restore = command("restore", _restore, "gendanner en sikkerhedskopi i en mappe uden instans")
+    restore.add_argument("file", type=Path, metavar="FIL")
+    restore.add_argument("--register", metavar="URL", help="registerets database; ellers den, indstillingerne nævner")
+
+    reports = command("reports", _reports, "alle rapporter og marts, som de ville have set ud efter det, der var kendt en dag")
+    reports.add_argument("--known-on", type=_day, required=True, metavar="DATO")
+    reports.add_argument("--out", type=Path, required=True, metavar="MAPPE")
 
     up = command("up", _up, "starter Dagster og dashboards")
     up.add_argument("--dagster-port", type=int, default=3000)
@@ -131,7 +166,7 @@ def _load(options) -> int:
     from ingestion.archive import LOADER
     from ingestion.reading import find_files
     from ingestion.warehouse import open_warehouse, receive, scratch_folder
-    from orchestration.pipeline import judge_unjudged
+    from orchestration.pipeline import book_opening, judge_unjudged
     from settlement.instance import open_instance
     from settlement.ledger.register import open_register
 
@@ -143,6 +178,7 @@ def _load(options) -> int:
             con, instance, found, dated=date.today().isoformat(), received_by=getpass.getuser(), progress=_say
         )
         judge_unjudged(con, instance, engine)
+        book_opening(con, instance, engine)
     for report in reports:
         if report.fault:
             print(f"afregning: {report.fault}", file=sys.stderr)
@@ -196,6 +232,7 @@ def _settle(options) -> int:
         proposal = settle_process(
             con, instance, engine, process=chosen.name, timing=options.timing, through=options.through,
             booking_date=options.date or date.today(), created_by=options.by or getpass.getuser(),
+            only_counterparty=options.only,
         )  # fmt: skip
     print(
         f"Forslag {proposal.proposal_id}: {chosen.title}, {options.timing}, til og med {options.through:%Y-%m}: "
@@ -237,6 +274,68 @@ def _user_add(options) -> int:
     return 0
 
 
+def _hold_place(options) -> int:
+    from settlement.ledger import holds
+
+    return _hold_decided(
+        lambda session: holds.place(
+            session, user_name=options.by, from_month=options.from_month, reason=options.reason,
+            service_line_id=options.line, cpr=options.citizen, counterparty=options.payer,
+        ),
+        "venter på, at en anden bekræfter",
+    )  # fmt: skip
+
+
+def _hold_release(options) -> int:
+    from settlement.ledger import holds
+
+    return _hold_decided(
+        lambda session: holds.release(session, user_name=options.by, hold_id=options.hold_id, reason=options.reason),
+        "(ophævelse) venter på, at en anden bekræfter",
+    )
+
+
+def _hold_confirm(options) -> int:
+    from settlement.ledger import holds
+
+    return _hold_decided(
+        lambda session: holds.confirm(session, user_name=options.by, hold_id=options.hold_id), "er bekræftet og gælder"
+    )
+
+
+def _hold_decided(decide, what: str) -> int:
+    from sqlalchemy.orm import Session
+
+    from settlement.instance import open_instance
+    from settlement.ledger.register import open_register
+
+    with Session(open_register(open_instance())) as session, session.begin():
+        print(f"Tilbageholdelse {decide(session).hold_id} {what}.")
+    return 0
+
+
+def _hold_list(options) -> int:
+    from sqlalchemy.orm import Session
+
+    from settlement.instance import open_instance
+    from settlement.ledger import holds
+    from settlement.ledger.register import open_register
+
+    with Session(open_register(open_instance())) as session:
+        for state, found in (("gælder", holds.in_force(session)), ("venter", holds.waiting(session))):
+            for hold in found:
+                # A citizen's number stays in the register; the hold is known by its own.
+                target = f"ydelse {hold.service_line_id}" if hold.service_line_id else "en borger"
+                if hold.counterparty:
+                    target = f"modpart {hold.counterparty}"
+                released = f" (ophæver {hold.releases})" if hold.releases else ""
+                print(
+                    f"{hold.hold_id} {state}{released}: {target} fra {hold.from_month:%Y-%m}, {hold.decided_by} "
+                    f"{hold.decided_at:%d-%m-%Y}: {hold.reason}"
+                )
+    return 0
+
+
 def _lines(options) -> int:
     from settlement.instance import open_instance
     from settlement.ledger import lines_file
@@ -269,7 +368,10 @@ def _explain(options) -> int:
 
     instance = open_instance()
     with open_warehouse(instance) as con:
-        for sentence in explain(con, instance, open_register(instance), options.service_line_id, options.month):
+        told = explain(
+            con, instance, open_register(instance), options.service_line_id, options.month, known_on=options.known_on
+        )
+        for sentence in told:
             print(sentence)
     return 0
 
@@ -286,6 +388,51 @@ def _verify(options) -> int:
     if not broken:
         print("Regnskabet er helt: linjer, bilag, posteringer, numre, filer og kæde stemmer.")
     return 1 if broken else 0
+
+
+def _reproduce(options) -> int:
+    from settlement.instance import open_instance
+    from settlement.ledger.register import open_register
+    from settlement.ledger.reproduce import reproduce
+
+    instance = open_instance()
+    lines, broken = reproduce(instance, open_register(instance), options.run)
+    for sentence in broken:
+        print(sentence)
+    if not broken:
+        print(f"Kørsel {options.run} er genberegnet af arkivet: {lines} linjer, alle ens med de bogførte.")
+    return 1 if broken else 0
+
+
+def _backup(options) -> int:
+    from settlement.instance import open_instance
+    from settlement.ledger.backup import backup
+    from settlement.ledger.register import open_register
+
+    instance = open_instance()
+    rows = backup(instance, open_register(instance), options.file)
+    print(f"Sikkerhedskopien {options.file} er skrevet: {rows} rækker af registeret, arkiv, udbakke og indstillinger.")
+    return 0
+
+
+def _restore(options) -> int:
+    from settlement.instance import home_folder
+    from settlement.ledger.backup import restore
+
+    instance, rows = restore(home_folder(), options.file, options.register)
+    print(f"Instansen er gendannet i {instance.home}: {rows} rækker i registeret. Kør «afregning verify» og «afregning run».")
+    return 0
+
+
+def _reports(options) -> int:
+    from orchestration.known_reports import reports_known_on
+    from settlement.instance import open_instance
+    from settlement.ledger.register import open_register
+
+    instance = open_instance()
+    reports_known_on(instance, open_register(instance), options.known_on, options.out, _say)
+    print(f"Rapporter efter det, der var kendt {options.known_on:%d-%m-%Y}, er skrevet i {options.out}")
+    return 0
 
 
 def _up(options) -> int:

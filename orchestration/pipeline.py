@@ -26,6 +26,7 @@ from settlement.engine import settle
 from settlement.engine.calendar import add_months
 from settlement.instance import Instance
 from settlement.ledger.models import Base, GateVerdict, Proposal
+from settlement.ledger.opening import book_opening_entries
 from settlement.ledger.proposals import propose
 from settlement.processes import PROCESSES, TIMINGS
 from settlement.reference import municipality_names
@@ -81,14 +82,23 @@ def judge_unjudged(con: duckdb.DuckDBPyConnection, instance: Instance, engine: E
     return missing
 
 
+def book_opening(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine) -> None:
+    """Books what an earlier system has charged and no run holds, dated as the newest load."""
+    received = archive.loads(instance)
+    if received:
+        book_opening_entries(instance, engine, con, booking_date=date.fromisoformat(received[-1].dated))
+
+
 def settle_process(
     con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, process: str, timing: str, through: date,
-    booking_date: date, created_by: str,
+    booking_date: date, created_by: str, only_counterparty: str | None = None,
 ) -> Proposal:  # fmt: skip
-    """The proposal of one process and timing through a delivery month."""
+    """The proposal of one process and timing through a delivery month; with `only_counterparty` an urgent one of that
+    counterparty's lines alone, beside the normal one: what it books the normal one finds booked."""
     return _propose(
-        con, instance, engine, process=process, throughs={timing: through}, booking_date=booking_date, created_by=created_by
-    )[0]
+        con, instance, engine, process=process, throughs={timing: through}, booking_date=booking_date,
+        created_by=created_by, only_counterparty=only_counterparty,
+    )[0]  # fmt: skip
 
 
 def propose_timings(
@@ -103,15 +113,18 @@ def propose_timings(
     )
 
 
-def _propose(con, instance, engine, *, process, throughs: dict[str, date], booking_date, created_by) -> list[Proposal]:
+def _propose(
+    con, instance, engine, *, process, throughs: dict[str, date], booking_date, created_by, only_counterparty=None
+) -> list[Proposal]:
     """Entitlement is computed once, through the latest month; each timing's run takes its part of it."""
+    book_opening(con, instance, engine)
     bind(con, instance, engine)
     bind_parties(con, instance, booking_date)
     settle.entitle(con, own_municipality=instance.municipality, through=max(throughs.values()))
     return [
         propose(
             instance, engine, con, process=process, timing=timing, through=through, booking_date=booking_date,
-            created_by=created_by, last_load_id=last_load_id(instance),
+            created_by=created_by, last_load_id=last_load_id(instance), only_counterparty=only_counterparty,
         )
         for timing, through in throughs.items()
     ]  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 pytest.register_assert_rewrite("driver")
 
 from driver import Platform  # noqa: E402  (its asserts explain themselves only when registered first)
+from postgres import either_platform, make_platform_on, postgres_server  # noqa: E402, F401
 
 
 def pytest_collection_modifyitems(config, items):

@@ -118,11 +118,13 @@ def test_a_red_gate_stops_the_booking(proposed):
 
 def test_a_missing_verdict_stops_the_booking(proposed):
     _, instance, engine, proposal = proposed
-    _approve(engine, proposal)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM gate_verdict WHERE gate = 'kanonisk'")
-    with pytest.raises(StateFault, match="ikke bedømt af gaten «kanonisk»"):
-        book(instance, engine, proposal.proposal_id, "anna")
+    later = {c.name: getattr(proposal, c.name) for c in Proposal.__table__.c}
+    later |= {"proposal_id": proposal.proposal_id + 1, "last_load_id": proposal.last_load_id + 1}
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        session.add(unjudged := Proposal(**later))  # as if made of a load whose gates have not been run
+    _approve(engine, unjudged)
+    with pytest.raises(StateFault, match="Indlæsning 2 er ikke bedømt af gaten «rækker»"):
+        book(instance, engine, unjudged.proposal_id, "anna")
 
 
 def test_a_closed_period_takes_no_booking(proposed):
@@ -189,7 +191,7 @@ def test_a_document_without_delivery_address_is_booked_and_waits(booked):
     _, _, engine = booked
     with Session(engine) as session:
         waiting = session.scalars(select(OutboxItem).where(OutboxItem.status == "mangler_adresse")).all()
-        assert [session.get(Document, item.document_number).counterparty for item in waiting] == ["101"]
+        assert [session.get(Document, (item.run_no, item.document_number)).counterparty for item in waiting] == ["101"]
 
 
 def test_a_delivered_file_is_the_same_when_written_again(booked):

@@ -34,6 +34,7 @@ class World:
 
     def __init__(self, seed, lines=24, events=4, faulty=True):
         self.random = random.Random(seed)
+        self.opening_dice = random.Random(f"opening {seed}")
         self.faulty = faulty
         self.items = [f"K{n}" for n in range(len(ITEMS))]
         self.packages = [f"P{n}" for n in range(6)]
@@ -91,7 +92,36 @@ class World:
         }
         for line_id in self.lines:
             self.expert_facts(files, line_id)
+        files["aabningsposter"] = [self.opening_entry() for _ in range(5)]
         return one_row_per_key(files)
+
+    def opening_entry(self):
+        """What an earlier system charged for a line and month: often what is right, often not."""
+        dice = self.opening_dice
+        process, counterparty = dice.choice((("mellemkommunal", "751"), ("intern", "HANDICAP"), ("udbetaling", CPRS[0])))
+        quantity, price, amount = dice.choice(
+            (("31", "1000,00", "31000,00"), ("1", "1000,00", "1000,00"), ("-2,5", "99,95", "-249,88"), ("0,3333", "0,01", "0,00"))
+        )
+        return {
+            "proces": process,
+            "ydelse_id": dice.choice(list(self.lines)),
+            "leverancemaaned": dice.choice(("2023-12", "2024-01", "2024-02")),
+            "pris": price,
+            "modpart": counterparty,
+            "konto": "5281230000004001",
+            "antal": quantity,
+            "beloeb": amount,
+            "moms": dice.choice(("", "", "12,50")),
+            "bilag": dice.choice(("G-1", "G-2", "")),
+        }
+
+    def later_opening(self):
+        """More of what the earlier system charged, also for months settled here; an entry withdrawn, one sent again."""
+        dice = self.opening_dice
+        yield self.opening_entry()
+        known = [row for load in self.loads for row in load.get("aabningsposter", [])]
+        yield dict(dice.choice(known)) | {"antal": "7", "slet": ""}
+        yield dict(dice.choice(known)) | {"slet": "ja"}
 
     def as_files(self, files):
         """A file has one header: where its rows speak of different columns, each says again what it last said there."""
@@ -220,6 +250,8 @@ class World:
             for fault in self.random.sample(FAULTS, 4):
                 for name, row in fault(self):
                     files.setdefault(name, []).append(row)
+        if self.opening_dice.randrange(2):
+            files["aabningsposter"] = list(self.later_opening())
         files = one_row_per_key(files)
         if self.faulty and self.chance(40):
             files["ydelser"] = files.get("ydelser", []) + twice_different(self)
@@ -378,6 +410,7 @@ KEYS = {
     "betalere": ("pakke_id", "gyldig_fra"),
     "kontoregler": ("ydelse_id", "gyldig_fra"),
     "fravaer": ("ydelse_id", "fra"),
+    "aabningsposter": ("proces", "ydelse_id", "leverancemaaned", "pris", "modpart", "konto"),
 }
 
 

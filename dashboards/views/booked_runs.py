@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import streamlit as st
+from sqlalchemy.orm import Session
 
+from dashboards import explained, parts
 from dashboards import format as fmt
-from dashboards import parts
 from dashboards import register_reading as reg
 from dashboards.published import Row
 from settlement.instance import Instance
+from settlement.ledger.models import SettlementRun
 
 FORMATS = {
     "pdf": ("PDF", "application/pdf"),
@@ -98,7 +100,16 @@ def _documents(instance: Instance, engine, run_no: int) -> None:
             key="document",
         )
         _files(instance, [item for item in items if item["document_number"] == number])
+        _explain(instance, engine, run_no, by_number[number]["counterparty"])
     _files(instance, [item for item in items if item["document_number"] is None])
+
+
+def _explain(instance: Instance, engine, run_no: int, counterparty: str) -> None:
+    """A booked line is explained by the proposal it was: the same lines and the same frozen facts."""
+    with Session(engine) as session:
+        proposal_id = session.get(SettlementRun, run_no).proposal_id
+    lines = reg.line_rows(engine, reg.lines(engine, proposal_id, counterparty=counterparty), parts.ROWS_SHOWN)
+    explained.choose(instance, engine, lines, "amount", key="explain-booked", proposal_id=proposal_id)
 
 
 def _files(instance: Instance, items: list[Row]) -> None:

@@ -8,7 +8,7 @@ from decimal import Decimal
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboards import charts, desk, parts
+from dashboards import charts, desk, explained, parts
 from dashboards import format as fmt
 from dashboards.published import PublishedPersons, Row, open_persons
 from settlement.faults import Fault
@@ -55,7 +55,7 @@ def show() -> None:
     if looked_up is None:
         parts.empty_state("Ingen borger er slået op", "Skriv CPR-nummer og formål. Opslaget skrives i adgangsloggen.")
         return
-    _citizen(engine, user, open_persons(instance), looked_up)
+    _citizen(instance, engine, user, open_persons(instance), looked_up)
 
 
 def _search(engine, user) -> None:
@@ -86,7 +86,7 @@ def _log(engine, user, action: str, cpr: str, purpose: str) -> bool:
     return True
 
 
-def _citizen(engine, user, persons: PublishedPersons | None, looked_up: Row) -> None:
+def _citizen(instance, engine, user, persons: PublishedPersons | None, looked_up: Row) -> None:
     cpr = looked_up["cpr"]
     only = user.department if user.role == "sagsbehandler" else None
     found = (
@@ -119,7 +119,7 @@ def _citizen(engine, user, persons: PublishedPersons | None, looked_up: Row) -> 
         return
     _cost(months)
     _services(months)
-    _month_table(engine, user, months, looked_up)
+    _month_table(instance, engine, user, months, looked_up)
 
 
 def _months(persons: PublishedPersons, cpr: str, department: str | None) -> list[Row]:
@@ -221,7 +221,7 @@ def _services(months: list[Row]) -> None:
     )
 
 
-def _month_table(engine, user, months: list[Row], looked_up: Row) -> None:
+def _month_table(instance, engine, user, months: list[Row], looked_up: Row) -> None:
     parts.section("Ydelser måned for måned")
     columns = [
         parts.month("delivery_month", "Leverancemåned"),
@@ -236,6 +236,7 @@ def _month_table(engine, user, months: list[Row], looked_up: Row) -> None:
         parts.money("booked_dkk", "Bogført"),
     ]
     parts.table(months, columns, caption="Ydelser pr. leverancemåned, nyeste øverst", name="citizen-months")
+    explained.choose(instance, engine, months, "entitled_dkk", key="explain-month")
     parts.download_csv(
         months,
         columns,

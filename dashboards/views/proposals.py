@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboards import charts, desk, parts
+from dashboards import charts, desk, explained, parts
 from dashboards import format as fmt
 from dashboards import register_reading as reg
 from dashboards.published import Row
@@ -96,8 +96,8 @@ def _proposal(instance, engine, user, proposals: list[Proposal]) -> None:
     _decide(instance, engine, user, proposal, approval)
     _by_counterparty(parties, previous)
     _largest_changes(engine, proposal, previous, parties)
-    _parked(engine, user, parked, parties)
-    _lines(engine, proposal, parties)
+    _parked(instance, engine, user, proposal, parked, parties)
+    _lines(instance, engine, proposal, parties)
 
 
 def _parties(engine, proposal: Proposal, previous: Row | None) -> list[Row]:
@@ -268,7 +268,7 @@ def _named(names: dict[str, str], counterparty: str) -> str:
     return names.get(counterparty) or desk.municipality_code_name(counterparty)
 
 
-def _parked(engine, user, parked: list[Row], parties: list[Row]) -> None:
+def _parked(instance, engine, user, proposal: Proposal, parked: list[Row], parties: list[Row]) -> None:
     parts.section(
         "Parkeret", f"{fmt.count_of(len(parked), 'linjemåned er', 'linjemåneder er')} holdt ude, hver med en årsag."
     )
@@ -292,6 +292,8 @@ def _parked(engine, user, parked: list[Row], parties: list[Row]) -> None:
         name="parked",
         height=320,
     )
+    nothing = [row | {"item_name": fmt.label(row["reason"]), "amount": None} for row in shown[: parts.ROWS_SHOWN]]
+    explained.choose(instance, engine, nothing, "amount", key="explain-parked", proposal_id=proposal.proposal_id)
     late = [row for row in parked if row["reason"] == "for_sent"]
     if late and user.role in MAY_BOOK:
         _allow_late(engine, user, late, names)
@@ -325,7 +327,7 @@ def _allow_late(engine, user, late: list[Row], names: dict) -> None:
                 st.success("Afgørelsen er gemt. Kravet kommer med i det næste forslag.", icon=":material/check_circle:")
 
 
-def _lines(engine, proposal: Proposal, parties: list[Row]) -> None:
+def _lines(instance, engine, proposal: Proposal, parties: list[Row]) -> None:
     parts.section("Linjer")
     names = {row["counterparty"]: row["name"] for row in parties}
     proposed = [row["counterparty"] for row in sorted(parties, key=lambda row: row["name"]) if row["lines"]]
@@ -371,6 +373,7 @@ def _lines(engine, proposal: Proposal, parties: list[Row]) -> None:
         caption=f"{fmt.count_of(found, 'linje', 'linjer')}, i alt {fmt.kroner(fmt.oere(amount))}{more}",
         total={"amount": fmt.oere(amount)},
     )
+    explained.choose(instance, engine, rows, "amount", key="explain-line", proposal_id=proposal.proposal_id)
     if found and st.button("Gør CSV med alle linjer klar", icon=":material/table_view:", key="lines-prepare"):
         every = [row | {"name": _named(names, row["counterparty"])} for row in reg.line_rows(engine, query, None)]
         parts.download_csv(every, columns, f"forslag-{proposal.proposal_id}.csv")

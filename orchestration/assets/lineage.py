@@ -17,12 +17,13 @@ from settlement.engine.settle import INPUTS, SQL
 def column_lineage(step: str) -> dg.TableColumnLineage:
     """The columns that each column of an engine step comes from, as (asset, column).
 
-    `span`, which is no asset, is followed to what it reads. A column of the run's settings, of the calendar or of the
-    register's decisions has no origin among the assets.
+    `dated` and `span`, which are no assets, are followed to what they read. A column of the run's settings, of the
+    calendar or of the register's decisions has no origin among the assets.
     """
-    sql = {name: (SQL / f"{name}.sql").read_text(encoding="utf-8") for name in ("span", step)}
+    sql = {name: (SQL / f"{name}.sql").read_text(encoding="utf-8") for name in ("dated", "span", step)}
     origins = lineage(
-        None, sql[step], schema=_schema(), sources={"span": sql["span"]}, dialect="duckdb", trim_selects=False
+        None, sql[step], schema=_schema(), sources={name: sql[name] for name in ("dated", "span")}, dialect="duckdb",
+        trim_selects=False,
     )
     return dg.TableColumnLineage({column: _origins(node) for column, node in origins.items()})
 
@@ -43,8 +44,8 @@ def _schema() -> dict[str, dict[str, str]]:
     """Every table's column names, which sqlglot needs to know whose a bare column is; their types do not matter."""
     tables = dict(INPUTS) | {
         "run": ("own_municipality", "horizon_day"),
-        "calendar_day": ("day", "weekdays", "thirtieths"),
-        "calendar_month": ("delivery_month", "first_day", "last_day", "days_in_month"),
+        "calendar_day": ("day", "delivery_month", "month_number", "first_day", "last_day", "weekdays", "thirtieths"),
+        "calendar_month": ("delivery_month", "month_number", "first_day", "last_day", "days_in_month"),
         "day_weight": parse_one((SQL / "day_weight.sql").read_text(encoding="utf-8"), dialect="duckdb").named_selects,
     }
     return {table: dict.fromkeys(names, "BIGINT") for table, names in tables.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from settlement.faults import StateFault
 from settlement.instance import Instance
 from settlement.ledger import hashing
 from settlement.ledger.gates import demand_green
+from settlement.ledger.guards import booking_opened
 from settlement.ledger.models import (
     Approval,
     ClosedPeriod,
@@ -77,21 +79,23 @@ def book(instance: Instance, engine: Engine, proposal_id: int, user_name: str) -
             raise StateFault(f"Forslag {proposal_id} findes ikke. Lav et nyt forslag.")
         done = session.scalars(select(SettlementRun).where(SettlementRun.proposal_id == proposal_id)).first()
         if done:
+            keep_heads(instance, engine)  # whoever booked it may have been stopped before the archive had it
             return done
         if proposal.line_count == 0:
             return None
         approval = _demand_bookable(session, proposal, user_name)
         run = _new_run(session, proposal, approval, user_name)
-        documents = _documents(session, instance, proposal, run)
-        run.hash = hashing.row_hash(run, hashing.RUN_FIELDS, [d.hash for d in documents])
-        session.add(run)
-        session.flush()
-        session.add_all(documents)
-        session.flush()
-        _insert_lines(session, proposal, run, documents)
-        _insert_postings(session, run, documents)
-        _fill_outbox(session, run, documents)
-    _keep_head(instance, engine)
+        with booking_opened(session, run.run_no):
+            documents = _documents(session, instance, proposal, run)
+            run.hash = hashing.run_hash(run, [d.hash for d in documents])
+            session.add(run)
+            session.flush()
+            session.add_all(documents)
+            session.flush()
+            _insert_lines(session, proposal, run, documents)
+            insert_postings(session, run, documents)
+            _fill_outbox(session, run, documents)
+    keep_heads(instance, engine)
     return run
 
 
@@ -115,15 +119,21 @@ def _demand_bookable(session: Session, proposal: Proposal, user_name: str) -> Ap
 
 
 def _new_run(session: Session, proposal: Proposal, approval: Approval, user_name: str) -> SettlementRun:
-    newest = session.scalar(select(func.max(SettlementRun.run_no))) or 0
+    newest = session.scalar(select(func.max(SettlementRun.run_no)).where(SettlementRun.run_no > 0)) or 0
     return SettlementRun(
-        run_no=newest + 1, proposal_id=proposal.proposal_id, process=proposal.process, timing=proposal.timing,
-        through=proposal.through, booking_date=proposal.booking_date, accounting_year=proposal.booking_date.year,
-        accounting_period=proposal.booking_date.month, booked_at=now(), booked_by=user_name,
-        approved_by=approval.approved_by, engine_version=proposal.engine_version, input_hash=proposal.input_hash,
+        run_no=newest + 1, sequence=next_sequence(session), proposal_id=proposal.proposal_id, process=proposal.process,
+        timing=proposal.timing, through=proposal.through, booking_date=proposal.booking_date,
+        accounting_year=proposal.booking_date.year, accounting_period=proposal.booking_date.month,
+        booked_at=now(), booked_by=user_name, approved_by=approval.approved_by,
+        engine_version=proposal.engine_version, input_hash=proposal.input_hash,
         lines_hash=proposal.lines_hash, amount_oere=proposal.amount_oere, vat_oere=proposal.vat_oere,
-        previous_hash=newest_hash(session), hash="",
+        previous_hash=newest_hash(session), hash_version=hashing.RUN_VERSION, hash="",
     )  # fmt: skip
+
+
+def next_sequence(session: Session) -> int:
+    """The place in the chain, from 1, of the next run."""
+    return (session.scalar(select(func.max(SettlementRun.sequence))) or 0) + 1
 
 
 def _documents(session: Session, instance: Instance, proposal: Proposal, run: SettlementRun) -> list[Document]:
@@ -184,14 +194,15 @@ def _insert_lines(session: Session, proposal: Proposal, run: SettlementRun, docu
         .where(ProposalLine.proposal_id == proposal.proposal_id)
     )
     target = [*shared, "line_number", "run_no", "document_number", "booking_date", "recorded_at"]
-    booked = session.execute(insert(LedgerLine).from_select(target, source)).rowcount
+    copied = insert(LedgerLine).from_select(target, source)
+    booked = session.execute(copied, execution_options={"preserve_rowcount": True}).rowcount
     if booked != proposal.line_count:
         raise StateFault(
             f"Forslag {proposal.proposal_id} har {proposal.line_count} linjer, men {booked} fandt et bilag. Lav et nyt forslag."
         )
 
 
-def _insert_postings(session: Session, run: SettlementRun, documents: list[Document]) -> None:
+def insert_postings(session: Session, run: SettlementRun, documents: list[Document]) -> None:
     """The counterparty against the lines' accounts and VAT, per document; debit = credit = total."""
     day = run.booking_date
     counterpart, fallback, vat_account = (
@@ -211,7 +222,14 @@ def _insert_postings(session: Session, run: SettlementRun, documents: list[Docum
     signed += [(d.number, other, vat_account, d.vat_oere) for d in documents]
     first = session.scalar(select(func.max(Posting.posting_id))) or 0
     rows = [
-        {"posting_id": first + i, "document_number": number, "side": side, "account": account, "amount_oere": amount}
+        {
+            "posting_id": first + i,
+            "run_no": run.run_no,
+            "document_number": number,
+            "side": side,
+            "account": account,
+            "amount_oere": amount,
+        }
         for i, (number, side, account, amount) in enumerate((row for row in sorted(signed) if row[3]), 1)
     ]
     if rows:
@@ -244,18 +262,22 @@ def _fill_outbox(session: Session, run: SettlementRun, documents: Iterable[Docum
     )
 
 
-def _keep_head(instance: Instance, engine: Engine) -> None:
-    """Writes the heads booked since the last time to the archive, outside the database."""
-    kept = kept_heads(instance)
-    with Session(engine) as session:
-        runs = session.execute(
-            select(SettlementRun.run_no, SettlementRun.hash)
-            .where(SettlementRun.run_no > len(kept))
-            .order_by(SettlementRun.run_no)
-        ).all()
-    with heads_file(instance).open("a", encoding="utf-8") as heads:
+def keep_heads(instance: Instance, engine: Engine) -> None:
+    """Writes the heads booked since the last time to the archive, outside the database; one process at a time."""
+    with heads_file(instance).open("a+b") as heads:
+        fcntl.flock(heads, fcntl.LOCK_EX)
+        heads.seek(0)
+        content = heads.read()
+        whole = content.rfind(b"\n") + 1
+        heads.truncate(whole)  # of a process stopped while writing
+        with Session(engine) as session:
+            runs = session.execute(
+                select(SettlementRun.run_no, SettlementRun.hash)
+                .where(SettlementRun.sequence > content.count(b"\n"))
+                .order_by(SettlementRun.sequence)
+            ).all()
         for run_no, run_hash in runs:
-            heads.write(json.dumps({"run_no": run_no, "hash": run_hash}) + "\n")
+            heads.write(json.dumps({"run_no": run_no, "hash": run_hash}).encode() + b"\n")
         heads.flush()
         os.fsync(heads.fileno())
 
@@ -270,7 +292,8 @@ def kept_heads(instance: Instance) -> list[str]:
     path = heads_file(instance)
     if not path.exists():
         return []
-    return [json.loads(line)["hash"] for line in path.read_text(encoding="utf-8").splitlines()]
+    # What follows the last line break is the beginning of a line that a stopped process did not finish.
+    return [json.loads(line)["hash"] for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 def file_digest(content: bytes) -> str:

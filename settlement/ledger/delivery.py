@@ -62,7 +62,7 @@ def render(instance: Instance, session: Session, item: OutboxItem) -> bytes:
     """The bytes of one outbox file. Raises InputFault where an e-invoice breaks a rule, ValueError where it lacks data."""
     if item.format == "opus":
         return reposting_csv(_vouchers(session, item.run_no))
-    paper = paper_of(instance, session, session.get(Document, item.document_number))
+    paper = paper_of(instance, session, session.get(Document, (item.run_no, item.document_number)))
     if item.format == "pdf":
         return document_pdf(paper)
     xml = invoice_xml(paper)
@@ -76,7 +76,9 @@ def paper_of(instance: Instance, session: Session, document: Document) -> Paper:
     run = session.get(SettlementRun, document.run_no)
     own = session.get(ProposalParty, (run.proposal_id, instance.municipality))
     lines = session.scalars(
-        select(LedgerLine).where(LedgerLine.document_number == document.number).order_by(LedgerLine.line_number)
+        select(LedgerLine)
+        .where(LedgerLine.run_no == document.run_no, LedgerLine.document_number == document.number)
+        .order_by(LedgerLine.line_number)
     ).all()
     return Paper(
         number=document.number, kind=document.kind, process=document.process, issue_date=document.issue_date,
@@ -110,7 +112,7 @@ def _party(code: str, known: ProposalParty | Document) -> Party:
 def _vouchers(session: Session, run_no: int) -> list[Voucher]:
     rows = session.execute(
         select(Posting, Document.process, Proposal.through)
-        .join(Document, Document.number == Posting.document_number)
+        .join(Document, (Document.run_no == Posting.run_no) & (Document.number == Posting.document_number))
         .join(SettlementRun, SettlementRun.run_no == Document.run_no)
         .join(Proposal, Proposal.proposal_id == SettlementRun.proposal_id)
         .where(Document.run_no == run_no)

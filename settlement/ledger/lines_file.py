@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, case, func, select
 from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault
@@ -33,20 +33,21 @@ def money_text(oere: int) -> str:
 
 
 def booked_rows(engine: Engine, run_no: int | None = None, process: str | None = None) -> Iterator[tuple[str, ...]]:
-    """Ledger lines as text, of all runs or one, of all processes or one."""
+    """Ledger lines as text, of all runs or one, of all processes or one. All opening runs are shown as run 0."""
     line = LedgerLine
+    shown = case((line.run_no < 0, 0), else_=line.run_no)
     query = (
-        select(LedgerLine, Document.kind)
-        .join(Document, Document.number == line.document_number)
-        .order_by(line.run_no, *(getattr(line, name) for name in SORTED))
+        select(LedgerLine, shown, Document.kind)
+        .join(Document, (Document.run_no == line.run_no) & (Document.number == line.document_number))
+        .order_by(shown, *(getattr(line, name) for name in SORTED))
     )
     if run_no is not None:
-        query = query.where(line.run_no == run_no)
+        query = query.where(shown == run_no)
     if process:
         query = query.where(line.process == process)
     with Session(engine) as session:
-        for booked, kind in session.execute(query.execution_options(yield_per=10_000)):
-            yield _row(booked, str(booked.run_no), booked.document_number, kind, booked.booking_date.isoformat())
+        for booked, run, kind in session.execute(query.execution_options(yield_per=10_000)):
+            yield _row(booked, str(run), booked.document_number, kind, booked.booking_date.isoformat())
 
 
 def proposed_rows(engine: Engine, proposal_id: int) -> Iterator[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, MetaData, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Integer, MetaData, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -145,11 +145,16 @@ class Approval(Base):
 
 
 class SettlementRun(Base):
-    """One booked run. `hash` covers its documents and the run before it: the ledger's chain."""
+    """One booked run. `hash` covers its documents and the run before it: the ledger's chain, in order of `sequence`.
+
+    Runs 0, −1, −2 … hold what an earlier system has charged (loader.md, aabningsposter) and are shown as run 0: they
+    have no proposal, no approval and nothing to send. `hash_version` names the fields hashed (`hashing.RUN_FIELDS`).
+    """
 
     __tablename__ = "settlement_run"
     run_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.proposal_id"), unique=True)
+    sequence: Mapped[int] = mapped_column(unique=True)
+    proposal_id: Mapped[int | None] = mapped_column(ForeignKey("proposal.proposal_id"), unique=True)
     process: Mapped[str]
     timing: Mapped[str]
     through: Mapped[date]
@@ -165,19 +170,28 @@ class SettlementRun(Base):
     amount_oere: Mapped[int]
     vat_oere: Mapped[int]
     previous_hash: Mapped[str]
+    hash_version: Mapped[int]
     hash: Mapped[str]
 
 
+def _of_document(table: str) -> ForeignKeyConstraint:
+    columns = ["run_no", "document_number"]
+    return ForeignKeyConstraint(columns, ["document.run_no", "document.number"], name=f"fk_{table}_document")
+
+
 class Document(Base):
-    """One document: one counterparty, process, EAN and run. Numbers are gapless per series and year."""
+    """One document: one counterparty, process, EAN and run. Numbers are gapless per series and year.
+
+    An earlier system's document stands under that system's number, outside the series, with every counterparty on it.
+    """
 
     __tablename__ = "document"
     __table_args__ = (UniqueConstraint("series", "year", "sequence"),)
+    run_no: Mapped[int] = mapped_column(ForeignKey("settlement_run.run_no"), primary_key=True)
     number: Mapped[str] = mapped_column(primary_key=True)
-    run_no: Mapped[int] = mapped_column(ForeignKey("settlement_run.run_no"), index=True)
-    series: Mapped[str]
-    year: Mapped[int]
-    sequence: Mapped[int]
+    series: Mapped[str | None]
+    year: Mapped[int | None]
+    sequence: Mapped[int | None]
     kind: Mapped[str]
     process: Mapped[str]
     counterparty: Mapped[str]
@@ -194,13 +208,20 @@ class Document(Base):
 
 
 class LedgerLine(LineFields, Base):
-    """One booked line. Delivery month, recorded time, booking date and accounting period are kept apart."""
+    """One booked line. Delivery month, recorded time, booking date and accounting period are kept apart.
+
+    Numbered upwards from 1; what an earlier system charged downwards from 0, for it comes before all else.
+    """
 
     __tablename__ = "ledger_line"
-    __table_args__ = (Index("ix_ledger_line_of_month", "service_line_id", "delivery_month"),)
+    __table_args__ = (
+        _of_document("ledger_line"),
+        Index("ix_ledger_line_of_document", "run_no", "document_number"),
+        Index("ix_ledger_line_of_month", "service_line_id", "delivery_month"),
+    )
     line_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    run_no: Mapped[int] = mapped_column(ForeignKey("settlement_run.run_no"), index=True)
-    document_number: Mapped[str] = mapped_column(ForeignKey("document.number"), index=True)
+    run_no: Mapped[int]
+    document_number: Mapped[str]
     booking_date: Mapped[date]
     recorded_at: Mapped[datetime]
 
@@ -209,8 +230,10 @@ class Posting(Base):
     """One posting of a document, signed as booked. Per document debit = credit = total with VAT."""
 
     __tablename__ = "posting"
+    __table_args__ = (_of_document("posting"), Index("ix_posting_of_document", "run_no", "document_number"))
     posting_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    document_number: Mapped[str] = mapped_column(ForeignKey("document.number"), index=True)
+    run_no: Mapped[int]
+    document_number: Mapped[str]
     account: Mapped[str]
     side: Mapped[str]
     amount_oere: Mapped[int]
@@ -220,9 +243,10 @@ class OutboxItem(Base):
     """One file to deliver, written once per id and identical when written again."""
 
     __tablename__ = "outbox"
+    __table_args__ = (_of_document("outbox"),)
     outbox_id: Mapped[str] = mapped_column(primary_key=True)
     run_no: Mapped[int] = mapped_column(ForeignKey("settlement_run.run_no"), index=True)
-    document_number: Mapped[str | None] = mapped_column(ForeignKey("document.number"))
+    document_number: Mapped[str | None]
     format: Mapped[str]
     status: Mapped[str]
     path: Mapped[str] = mapped_column(default="")
@@ -265,6 +289,30 @@ class Decision(Base):
     reason: Mapped[str]
     decided_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
     decided_at: Mapped[datetime]
+
+
+class Hold(Base):
+    """One person's hold on a line, a citizen or a counterparty, or (with `releases`) the release of one."""
+
+    __tablename__ = "hold"
+    hold_id: Mapped[int] = mapped_column(primary_key=True)
+    releases: Mapped[int | None] = mapped_column(ForeignKey("hold.hold_id"))
+    service_line_id: Mapped[str] = mapped_column(default="")
+    cpr: Mapped[str] = mapped_column(default="")
+    counterparty: Mapped[str] = mapped_column(default="")
+    from_month: Mapped[date]
+    reason: Mapped[str]
+    decided_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    decided_at: Mapped[datetime]
+
+
+class HoldConfirmation(Base):
+    """Another person's confirmation, by which a hold or a release takes effect."""
+
+    __tablename__ = "hold_confirmation"
+    hold_id: Mapped[int] = mapped_column(ForeignKey("hold.hold_id"), primary_key=True)
+    confirmed_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    confirmed_at: Mapped[datetime]
 
 
 class AccessLog(Base):

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, desc, func, insert, select
 from sqlalchemy.orm import Session
 
 from settlement.engine import settle
-from settlement.engine.calendar import add_months, month_end, months_between
+from settlement.engine.calendar import add_months, month_end, months_between, public_holidays
 from settlement.faults import ParameterMissing
 from settlement.instance import Instance
 from settlement.ledger import hashing
@@ -34,6 +34,7 @@ def propose(
     booking_date: date,
     created_by: str,
     last_load_id: int,
+    only_counterparty: str | None = None,
 ) -> Proposal:
     """Computes and keeps the proposal of one run.
 
@@ -41,7 +42,10 @@ def propose(
     `through`, and `party` (counterparty, kind, name, cvr, ean, address, contact). The same facts proposed again give
     the proposal there is already. Raises ParameterMissing where a dated parameter has no value on a day it is needed.
     """
-    compute(con, instance, process=process, timing=timing, through=through, booking_date=booking_date)
+    compute(
+        con, instance, process=process, timing=timing, through=through, booking_date=booking_date,
+        only_counterparty=only_counterparty,
+    )  # fmt: skip
     keep_parties(con)
     with Session(engine) as session:
         head = newest_hash(session, process)
@@ -50,7 +54,9 @@ def propose(
         "through": through.isoformat(), "booking_date": booking_date.isoformat(),
         "settles_from": settles_from(instance, process).isoformat(),
     }  # fmt: skip
-    input_hash = freeze(con, instance.archive, settings)
+    if only_counterparty:
+        settings["only_counterparty"] = only_counterparty
+    input_hash = freeze(con, instance.archive, settings, _holidays(con, through))
     proposal = Proposal(
         process=process, timing=timing, through=through, booking_date=booking_date, created_at=now(),
         created_by=created_by, engine_version=settle.VERSION, last_load_id=last_load_id,
@@ -137,6 +143,12 @@ def _bind_claim_deadlines(con: duckdb.DuckDBPyConnection, through: date) -> None
     ])  # fmt: skip
 
 
+def _holidays(con: duckdb.DuckDBPyConnection, through: date) -> list[date]:
+    """The public holidays the run counted with."""
+    first = con.execute("SELECT min(delivery_month) FROM calendar_month").fetchone()[0]
+    return sorted(public_holidays(first.year, through.year))
+
+
 def _claim_deadline(claim_kind: str, delivery_month: date) -> date | None:
     try:
         months = parameter(f"claim_deadline_{claim_kind}", month_end(delivery_month))
@@ -147,7 +159,7 @@ def _claim_deadline(claim_kind: str, delivery_month: date) -> date | None:
 
 def newest_hash(session: Session, process: str | None = None) -> str:
     """The hash of the newest booked run, of a process or of all."""
-    query = select(SettlementRun.hash).order_by(desc(SettlementRun.run_no)).limit(1)
+    query = select(SettlementRun.hash).order_by(desc(SettlementRun.sequence)).limit(1)
     if process:
         query = query.where(SettlementRun.process == process)
     return session.scalars(query).first() or ""

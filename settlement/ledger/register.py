@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault, StateFault
@@ -13,7 +17,7 @@ from settlement.instance import Instance
 from settlement.ledger.models import User
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-HEAD = "0001"
+HEAD = max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("v*.py"))
 
 ROLES = {
     "controller": "foreslår, godkender og bogfører, og ser borgere",
@@ -31,37 +35,69 @@ def now() -> datetime:
 
 
 def open_register(instance: Instance) -> Engine:
-    """An engine on the register, migrated to this version."""
+    """An engine on the register, migrated to this version.
+
+    Raises StateFault where its database does not answer, or is of a newer version than this one.
+    """
     engine = create_engine(instance.register_url)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _sqlite_connect)
         event.listen(engine, "begin", _sqlite_begin)
-    with engine.connect() as connection:
-        known = inspect(connection).has_table("alembic_version")
-        version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
+        event.listen(engine, "handle_error", _sqlite_busy)
+    try:
+        with engine.connect() as connection:
+            known = inspect(connection).has_table("alembic_version")
+            version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar() if known else None
+    except OperationalError as fault:
+        raise StateFault(
+            f"Registeret {engine.url.render_as_string()} kan ikke åbnes. Ret register_url i settings.toml, eller start databasen."
+        ) from fault
+    if version and version > HEAD:
+        raise StateFault(f"Registeret er af version {version}, programmet af {HEAD}. Opgradér programmet.")
     if version != HEAD:
         upgrade(engine)
     return engine
 
 
-def upgrade(engine: Engine) -> None:
-    """Migrates the register to the newest version, from an empty database or an earlier version."""
+def upgrade(engine: Engine, version: str = "head") -> None:
+    """Migrates the register to a version, from an empty database or an earlier version."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
-    with engine.connect() as connection:
+    with engine.execution_options(immediate=True).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Of several that open the register at once, one migrates; the others find it done.
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('afregning'))"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        connection.commit()
+        command.upgrade(config, version)
+        if engine.dialect.name == "postgresql":
+            _order_by_bytes(connection)
+
+
+def _order_by_bytes(connection: Connection) -> None:
+    """Gives every text column the collation C: hashes run over rows in order, and SQLite orders by bytes too."""
+    columns = connection.execute(text("""
+        SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = current_schema() AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'"""))
+    for table, column in columns.all():
+        connection.execute(text(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE varchar COLLATE "C"'))
 
 
 def _sqlite_connect(connection, _record) -> None:
     connection.isolation_level = None  # transactions are begun by _sqlite_begin, not by the driver
     cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "foreign_keys = ON", "busy_timeout = 30000", "synchronous = FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
+    cursor.execute("PRAGMA busy_timeout = 30000")
+    # The journal mode is kept in the file, and SQLite cannot change it while another connects: one at a time here.
+    folder = os.open(Path(cursor.execute("PRAGMA database_list").fetchone()[2]).parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        cursor.execute("PRAGMA journal_mode = WAL")
+    finally:
+        os.close(folder)
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = FULL")
     cursor.close()
 
 
@@ -69,6 +105,12 @@ def _sqlite_begin(connection) -> None:
     # Readers take no lock; the one booking transaction asks for the write lock before it reads the head.
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _sqlite_busy(context) -> None:
+    busy = isinstance(context.original_exception, sqlite3.OperationalError)
+    if busy and "locked" in str(context.original_exception):
+        raise StateFault("Registeret er optaget af en anden kørsel. Prøv igen om lidt.") from context.original_exception
 
 
 def add_user(session: Session, name: str, role: str, department: str = "") -> None:

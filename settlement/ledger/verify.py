@@ -16,7 +16,7 @@ from settlement.ledger.models import Document, LedgerLine, NumberSeries, OutboxI
 def verify(instance: Instance, engine: Engine, head: str | None = None) -> list[str]:
     """What is broken, a sentence each; empty where all holds. `head` is a head once printed, to be found in the chain."""
     with Session(engine) as session:
-        runs = session.scalars(select(SettlementRun).order_by(SettlementRun.run_no)).all()
+        runs = session.scalars(select(SettlementRun).order_by(SettlementRun.sequence)).all()
         broken = [
             *_chain(session, runs),
             *_kept(instance, runs),
@@ -32,11 +32,13 @@ def verify(instance: Instance, engine: Engine, head: str | None = None) -> list[
 def _chain(session: Session, runs: list[SettlementRun]):
     """Lines hash into their document, documents into their run, runs into each other."""
     previous = ""
-    for run in runs:
+    for place, run in enumerate(runs, 1):
+        if run.sequence != place:
+            yield f"Kørsel {run.run_no}: kæden er brudt; kørslen er nr. {run.sequence} i kæden, men står som nr. {place}."
         if run.previous_hash != previous:
             yield f"Kørsel {run.run_no}: kæden er brudt; kørslen peger ikke på den forrige kørsels hash."
         documents = session.scalars(
-            select(Document).where(Document.run_no == run.run_no).order_by(Document.counterparty)
+            select(Document).where(Document.run_no == run.run_no).order_by(Document.counterparty, Document.number)
         ).all()
         lines = session.scalars(
             select(LedgerLine)
@@ -56,7 +58,7 @@ def _chain(session: Session, runs: list[SettlementRun]):
                 yield f"Bilag {document.number} (kørsel {run.run_no}) eller dets linjer er ændret efter bogføringen."
         for number in hashes:
             yield f"Kørsel {run.run_no} har linjer i bilag {number}, som ikke findes."
-        if hashing.row_hash(run, hashing.RUN_FIELDS, [d.hash for d in documents]) != run.hash:
+        if hashing.run_hash(run, [d.hash for d in documents]) != run.hash:
             yield f"Kørsel {run.run_no} eller dens bilag er ændret efter bogføringen."
         previous = run.hash
 
@@ -64,39 +66,39 @@ def _chain(session: Session, runs: list[SettlementRun]):
 def _kept(instance: Instance, runs: list[SettlementRun]):
     """The chain against the heads kept outside the database: a rewritten or cut chain shows."""
     kept = kept_heads(instance)
-    for number, (archived, run) in enumerate(zip(kept, runs, strict=False), 1):
+    for archived, run in zip(kept, runs, strict=False):
         if archived != run.hash:
-            yield f"Kørsel {number}: registerets hash er ikke den, arkivet gemte ved bogføringen."
+            yield f"Kørsel {run.run_no}: registerets hash er ikke den, arkivet gemte ved bogføringen."
             return
     if len(kept) > len(runs):
-        yield f"Registeret slutter ved kørsel {len(runs)}, men arkivet kender {len(kept)}: kæden er afkortet."
+        yield f"Registeret har {len(runs)} kørsler, men arkivet kender {len(kept)}: kæden er afkortet."
 
 
 def _sums(session: Session, runs: list[SettlementRun]):
     """Σ lines = document total = Σ debit = Σ credit; Σ documents = run."""
     line = LedgerLine
     lines = {
-        number: (amount, vat)
-        for number, amount, vat in session.execute(
-            select(line.document_number, func.sum(line.amount_oere), func.sum(line.vat_oere)).group_by(
-                line.document_number
+        (run_no, number): (amount, vat)
+        for run_no, number, amount, vat in session.execute(
+            select(line.run_no, line.document_number, func.sum(line.amount_oere), func.sum(line.vat_oere)).group_by(
+                line.run_no, line.document_number
             )
         )
     }
     sides = {
-        (number, side): amount
-        for number, side, amount in session.execute(
-            select(Posting.document_number, Posting.side, func.sum(Posting.amount_oere)).group_by(
-                Posting.document_number, Posting.side
+        (run_no, number, side): amount
+        for run_no, number, side, amount in session.execute(
+            select(Posting.run_no, Posting.document_number, Posting.side, func.sum(Posting.amount_oere)).group_by(
+                Posting.run_no, Posting.document_number, Posting.side
             )
         )
     }
     totals: dict[int, list[int]] = {run.run_no: [0, 0] for run in runs}
     for document in session.scalars(select(Document).order_by(Document.run_no, Document.number)):
-        amount, vat = document.amount_oere, document.vat_oere
-        if lines.get(document.number) != (amount, vat):
+        amount, vat, key = document.amount_oere, document.vat_oere, (document.run_no, document.number)
+        if lines.get(key) != (amount, vat):
             yield f"Bilag {document.number}: linjernes sum er ikke bilagets total."
-        debit, credit = sides.get((document.number, "debet"), 0), sides.get((document.number, "kredit"), 0)
+        debit, credit = sides.get((*key, "debet"), 0), sides.get((*key, "kredit"), 0)
         if not debit == credit == amount + vat:
             yield f"Bilag {document.number}: debet {debit}, kredit {credit} og total {amount + vat} øre er ikke ens."
         totals[document.run_no][0] += amount
@@ -107,11 +109,13 @@ def _sums(session: Session, runs: list[SettlementRun]):
 
 
 def _numbers(session: Session):
-    """Document numbers are gapless per series and year."""
+    """Document numbers are gapless per series and year; an earlier system's documents have none."""
     given = session.execute(
         select(
             Document.series, Document.year, func.count(), func.min(Document.sequence), func.max(Document.sequence)
-        ).group_by(Document.series, Document.year)
+        )
+        .where(Document.run_no > 0)
+        .group_by(Document.series, Document.year)
     )
     for series, year, count, lowest, highest in given:
         last = session.get(NumberSeries, (series, year))

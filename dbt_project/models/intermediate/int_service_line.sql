@@ -5,7 +5,7 @@ SELECT
     {{ person_key('package.cpr') }} AS person_key,
     package.department,
     item.item_code,
-    item.name AS item_name,
+    coalesce(item.name, item.item_code) AS item_name,
     item.law,
     item.paragraph,
     item.business_area,

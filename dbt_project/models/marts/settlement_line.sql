@@ -1,6 +1,6 @@
 SELECT
     {{ build_id() }} AS build_id,
-    booked.run_no,
+    greatest(booked.run_no, 0) AS run_no,
     booked.line_number,
     booked.process,
     booked.document_number,
@@ -17,7 +17,7 @@ SELECT
     {{ kroner('booked.amount_oere') }} AS amount_dkk,
     {{ kroner('booked.vat_oere') }} AS vat_dkk,
     {{ public_counterparty('booked.process', 'booked.counterparty') }} AS counterparty,
-    CASE WHEN {{ names_no_person('booked.process', 'booked.counterparty') }} THEN document.name ELSE 'Borger' END
+    CASE WHEN {{ names_no_person('booked.process', 'booked.counterparty') }} THEN coalesce(nullif(document.name, ''), booked.counterparty) ELSE 'Borger' END
         AS counterparty_name,
     booked.account,
     booked.is_adjustment,
@@ -32,5 +32,6 @@ SELECT
     line.department
 FROM {{ ref('stg_ledger_line') }} AS booked
 JOIN {{ ref('stg_settlement_run') }} AS run ON run.run_no = booked.run_no
-JOIN {{ ref('stg_document') }} AS document ON document.number = booked.document_number
+JOIN {{ ref('stg_document') }} AS document
+    ON document.run_no = booked.run_no AND document.number = booked.document_number
 JOIN {{ ref('int_service_line') }} AS line ON line.service_line_id = booked.service_line_id

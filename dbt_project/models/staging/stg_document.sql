@@ -1,1 +1,1 @@
-SELECT number, kind, name FROM {{ source('ledger', 'document') }}
+SELECT run_no, number, kind, name FROM {{ source('ledger', 'document') }}

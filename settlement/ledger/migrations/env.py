@@ -2,9 +2,9 @@
 
 from alembic import context
 
-from settlement.ledger.models import Base
+from settlement.ledger.guards import OpenBooking
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+context.configure(connection=connection, target_metadata=OpenBooking.metadata, render_as_batch=True)
 with context.begin_transaction():
     context.run_migrations()

@@ -1,0 +1,368 @@
+"""Reads how one service line's amount in one delivery month came about: from the engine's tables and the register."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from math import gcd
+
+import duckdb
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from settlement.engine import settle
+from settlement.engine.calendar import month_end
+from settlement.explanation import Booking, Change, Explanation, Piece, Stretch, named, period_text, short_text
+from settlement.faults import InputFault, StateFault
+from settlement.instance import Instance
+from settlement.ledger.frozen import thaw
+from settlement.ledger.models import Approval, LedgerLine, Proposal, ProposalLine, SettlementRun
+
+LEVELS = {"line_price": "individuel takst", "offer_price": "tilbuddets takst", "item_price": "katalogets takst"}
+UNITS = {
+    "doegn": "pris pr. døgn", "hverdag": "pris pr. hverdag", "uge": "pris pr. uge", "maaned": "pris pr. måned",
+    "aar": "pris pr. år", "time": "pris pr. time, antal er timer om ugen", "leveret": "pris pr. leveret enhed",
+    "engang": "engangsbeløb",
+}  # fmt: skip
+PRORATIONS = {"faktisk": "månedens faktiske dage", "tredivedel": "tredivtedele", "hel": "hel måned"}
+
+
+def entitled_and_booked(
+    con: duckdb.DuckDBPyConnection,
+    instance: Instance,
+    engine: Engine,
+    service_line_id: str,
+    month: date,
+    *,
+    basis: str,
+    holidays: Collection[date],
+) -> Explanation:
+    """What the line is worth in the month and what is booked of it, after `settle.entitle` on the line's facts.
+
+    `basis` says in a sentence which facts. Raises InputFault where the line is not known.
+    """
+    found = _rows(con, """
+        SELECT l.*, i.* EXCLUDE (item_code), p.* EXCLUDE (package_id, withdrawn), p.withdrawn AS package_withdrawn,
+            t.payee_id, c.payer_cpr
+        FROM service_line l JOIN service_package p USING (package_id) JOIN catalogue_item i USING (item_code)
+        LEFT JOIN payout_terms t ON t.service_line_id = l.service_line_id AND NOT t.withdrawn
+        LEFT JOIN charge_terms c ON c.service_line_id = l.service_line_id AND NOT c.withdrawn
+        WHERE l.service_line_id = ?""", [service_line_id])  # fmt: skip
+    if not found:
+        raise InputFault(f"Ydelsen {service_line_id} findes ikke. Kontrollér ydelse_id i ydelser.")
+    line, files = found[0], _file_names(instance)
+    return Explanation(
+        service_line_id, month, basis, _line_text(line, files), tuple(_absences(con, line, month)),
+        tuple(_stretches(con, line, month, holidays, files)), tuple(_pieces(con, month)),
+        tuple(_bookings(con, engine, month)), (), tuple(sorted(
+            row["reason"] for row in _rows(con, "SELECT DISTINCT reason FROM blocked WHERE delivery_month = ?", [month])
+        )),
+    )  # fmt: skip
+
+
+def with_difference(con: duckdb.DuckDBPyConnection, told: Explanation) -> Explanation:
+    """The explanation with what the run would book or rests, after `settle.difference` on the same connection."""
+    key = [told.service_line_id, told.month]
+    rows = _rows(con, """
+        SELECT d.*, t.last_day FROM difference AS d LEFT JOIN late AS t
+            ON t.service_line_id = d.service_line_id AND t.delivery_month = d.delivery_month AND t.counterparty = d.counterparty
+        WHERE d.service_line_id = ? AND d.delivery_month = ? ORDER BY d.price_oere, d.counterparty, d.account""", key)
+    changes = tuple(Change(
+        r["process"], named(r["counterparty"]), r["account"], r["price_oere"], r["quantity_num"], r["quantity_den"],
+        r["amount_oere"], r["vat_oere"], r["corrects"], r["last_day"],
+    ) for r in rows)  # fmt: skip
+    resting = _rows(con, "SELECT DISTINCT reason FROM parked WHERE service_line_id = ? AND delivery_month = ?", key)
+    # The run's own reason is the one that counts: it has precedence over the lack of a price or payer.
+    return replace(
+        told,
+        changes=told.changes + changes,
+        parked=tuple(sorted({r["reason"] for r in resting} or told.parked)),
+    )
+
+
+def explain_proposal(
+    instance: Instance, engine: Engine, proposal_id: int, service_line_id: str, month: date
+) -> Explanation:
+    """From the frozen facts and rules the proposal (or its booked run) was made of, read for this one line.
+
+    Raises StateFault where the proposal or its frozen input is missing, InputFault where it does not know the line.
+    """
+    with Session(engine) as session:
+        proposal = session.get(Proposal, proposal_id)
+        if proposal is None:
+            raise StateFault(f"Forslag {proposal_id} findes ikke. Vælg et af de åbne forslag.")
+        basis, input_hash = _proposal_text(session, proposal), proposal.input_hash
+    with duckdb.connect() as con:
+        kept = thaw(con, instance.archive, input_hash)
+        _keep_one_line(con, service_line_id)
+        settings, through = kept.settings, date.fromisoformat(kept.settings["through"])
+        settle.entitle(
+            con, own_municipality=settings["own_municipality"], through=max(through, month), rules=kept.rules,
+            holidays=kept.holidays,
+        )  # fmt: skip
+        told = entitled_and_booked(
+            con, instance, engine, service_line_id, month, basis=basis, holidays=kept.holidays
+        )  # fmt: skip
+        settle.difference(
+            con, process=settings["process"], timing=settings["timing"], through=through,
+            booking_date=date.fromisoformat(settings["booking_date"]),
+            settles_from=date.fromisoformat(settings["settles_from"]),
+            only_counterparty=settings.get("only_counterparty"), rules=kept.rules,
+        )  # fmt: skip
+        return with_difference(con, told)
+
+
+def newest_proposal_of(engine: Engine, process: str, service_line_id: str, month: date) -> int | None:
+    """The proposal to explain a value by: the newest of the process and of the timing the line was last booked or
+    proposed with, else the newest of the process, else of all; None where nothing has been proposed."""
+    with Session(engine) as session:
+        newest = select(Proposal.proposal_id).order_by(Proposal.proposal_id.desc()).limit(1)
+        of_process = newest.where(Proposal.process == process, Proposal.through >= month)
+        timing = session.scalar(
+            select(Proposal.timing)
+            .join(ProposalLine, ProposalLine.proposal_id == Proposal.proposal_id)
+            .where(ProposalLine.service_line_id == service_line_id, Proposal.process == process)
+            .order_by(Proposal.proposal_id.desc())
+            .limit(1)
+        )
+        return (
+            session.scalar(of_process.where(Proposal.timing == (timing or "bagud")))
+            or session.scalar(of_process)
+            or session.scalar(newest)
+        )
+
+
+# --- Reading the facts --------------------------------------------------------------------------------------------------
+
+
+def _rows(con, sql: str, parameters: list) -> list[dict]:
+    cursor = con.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _keep_one_line(con, service_line_id: str) -> None:
+    """The thawed tables with what concerns one line: the engine then computes only that."""
+    conditions = {table: "service_line_id = $line" for table, columns in settle.INPUTS.items()
+                  if "service_line_id" in columns and table != "hold"}  # fmt: skip
+    conditions |= {
+        "service_package": "package_id IN (SELECT package_id FROM service_line)",
+        "package_payer": "package_id IN (SELECT package_id FROM service_line)",
+        "catalogue_item": "item_code IN (SELECT item_code FROM service_line)",
+        "rate": "item_code IN (SELECT item_code FROM service_line)",
+        "offer": "offer_id IN (SELECT offer_id FROM service_line)",
+    }
+    for table, condition in conditions.items():
+        con.execute(
+            f"CREATE TEMP TABLE of_one_line AS SELECT * FROM {table} WHERE {condition}",
+            {"line": service_line_id} if "$line" in condition else None,
+        )
+        con.execute(f"DROP VIEW {table}")
+        con.execute(f"ALTER TABLE of_one_line RENAME TO {table}")
+
+
+def _file_names(instance: Instance) -> dict[str, str]:
+    """The name every archived file was received under, by the SHA-256 of its bytes."""
+    manifest = instance.archive / "manifest.jsonl"
+    if not manifest.exists():
+        return {}
+    loads = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
+    return {file["sha256"]: file["name"] for load in loads for file in load["files"]}
+
+
+def _source(files: dict[str, str], file_hash: str | None, row: int | None) -> str:
+    if not file_hash:
+        return "ukendt kilde"
+    return f"{files.get(file_hash, file_hash[:12])}, række {row}"
+
+
+def _line_text(line: dict, files: dict[str, str]) -> str:
+    ends = f"{line['end_date']:%d-%m-%Y}" if line["end_date"] else "åben"
+    unit = UNITS[line["unit"]] + (f" efter {PRORATIONS[line['proration']]}" if line["unit"] == "maaned" else "")
+    text = (
+        f"Ydelse {line['service_line_id']}: {line['name'] or line['item_code']} ({unit}), "
+        f"{line['start_date']:%d-%m-%Y} – {ends}, antal {short_text(line['quantity_e4'], 10_000)}, {line['timing']}. "
+        f"Kilde: {_source(files, line['source_file'], line['source_row'])}."
+    )
+    if line["withdrawn"] or line["package_withdrawn"] or line["status"] in ("ansoegt", "annulleret"):
+        text += f" Ydelsen eller pakken er trukket tilbage, eller pakken er {line['status']}: den giver ret til 0."
+    elif not line["departure_day_paid"] and line["unit"] != "leveret" and line["end_date"]:
+        text += " Afrejsedagen betales ikke: slutdatoen har vægt 0, medmindre den også er første dag."
+    return text
+
+
+def _absences(con, line: dict, month: date) -> Iterator[str]:
+    """Spells that reach into the month, as recorded and as one, with the first day that is reduced."""
+    recorded = _rows(con, """
+        SELECT from_date, coalesce(to_date, DATE '9999-12-31') AS to_date FROM absence
+        WHERE service_line_id = ? AND NOT withdrawn ORDER BY ALL""", [line["service_line_id"]])  # fmt: skip
+    spells: list[list[dict]] = []
+    for row in recorded:
+        reached = max(r["to_date"] for r in spells[-1]) if spells else None
+        if reached and (reached == date.max or row["from_date"] <= reached + timedelta(days=1)):
+            spells[-1].append(row)
+        else:
+            spells.append([row])
+    for spell in spells:
+        first, last = spell[0]["from_date"], max(r["to_date"] for r in spell)
+        if first > month_end(month) or last < month:
+            continue
+        periods = " og ".join(period_text(r["from_date"], r["to_date"]) for r in spell)
+        text = f"Fravær registreret {periods}" + (f", regnet som ét fra {first:%d-%m-%Y}" if len(spell) > 1 else "")
+        if line["unit"] in ("leveret", "engang") or line["proration"] == "hel" and line["unit"] == "maaned":
+            yield f"{text}: virker ikke på denne enhed."
+            continue
+        full, pct = line["absence_full_days"], short_text(line["absence_pct_e2"], 100)
+        reduced = (first - settle.EPOCH).days + full
+        yield (
+            f"{text}: de første {full} kalenderdage fra {first:%d-%m-%Y} tæller fuldt, "
+            f"fra {_date(reduced):%d-%m-%Y} tæller hver dag {pct} pct."
+        )
+
+
+def _stretches(con, line: dict, month: date, holidays, files) -> Iterator[Stretch]:
+    posting = chr(31).join(line[c] or "" for c in ("function_code", "grouping_code", "cost_type_code"))
+    keys = {
+        "line_price": line["service_line_id"], "offer_price": f"{line['item_code']}{chr(31)}{line['offer_id'] or ''}",
+        "item_price": line["item_code"], "payer": line["package_id"], "line_account": line["service_line_id"],
+        "item_account": posting,
+    }  # fmt: skip
+    layers = [
+        row for row in _rows(con, "FROM dated WHERE number IS NOT NULL OR code IS NOT NULL", [])
+        if keys.get(row["layer"]) == row["key"]
+    ]  # fmt: skip
+    for w in _rows(con, REGISTERED if line["unit"] == "leveret" else WEIGHED, [month]):
+        at = {row["layer"]: row for row in layers if row["from_day"] <= w["from_day"] <= row["to_day"]}
+        level = next((name for name in LEVELS if name in at), None)
+        numerator, denominator = w["quantity_e4"] * w["weight"] * w["absence_pct_e2"], w["basis"] * 100_000_000
+        shared = gcd(numerator, denominator)
+        yield Stretch(
+            _date(w["from_day"]), _date(w["to_day"]), w["weight"], w["basis"], _counts(line, w, holidays),
+            w["quantity_e4"], w["absence_pct_e2"], numerator // shared, denominator // shared, w["price_oere"],
+            f"{LEVELS[level]}, {_source(files, w['rate_source_file'], w['rate_source_row'])}" if level else "ingen",
+            w["process"], _payer_text(w, at), _counterparty_text(w, line), _account_text(w, line, at),
+        )  # fmt: skip
+
+
+WEIGHED = "SELECT * FROM day_weight WHERE delivery_month = ? ORDER BY from_day"
+# One row per registration, by date; its stretch gives price, payer and account.
+REGISTERED = """
+    SELECT w.* EXCLUDE (from_day, to_day), g.quantity_e4 AS weight, date_diff('day', DATE '1970-01-01', g.date) AS from_day,
+        date_diff('day', DATE '1970-01-01', g.date) AS to_day
+    FROM (SELECT DISTINCT * EXCLUDE (weight) FROM day_weight) AS w
+    JOIN registration AS g ON g.service_line_id = w.service_line_id AND NOT g.withdrawn AND g.quantity_e4 <> 0
+        AND date_diff('day', DATE '1970-01-01', g.date) BETWEEN w.from_day AND w.to_day
+        AND date_trunc('month', g.date) = w.delivery_month
+    WHERE w.delivery_month = ? ORDER BY g.date, g.registration_id"""
+
+
+def _counts(line: dict, w: dict, holidays: Collection[date]) -> str:
+    """What the weight counts, in words: «22 dage mandag–fredag − 1 helligdag (01-05-2026) = 21 hverdage»."""
+    first, last = _date(w["from_day"]), _date(w["to_day"])
+    days, unit, proration = w["to_day"] - w["from_day"] + 1, line["unit"], line["proration"]
+    in_month = month_end(first).day
+    counted = f"{days} {'dag' if days == 1 else 'dage'}"
+    if unit == "leveret":
+        return f"registreret {short_text(w['weight'], 10_000)}"
+    if unit == "engang":
+        return "ydelsens første dag bærer det hele"
+    if unit == "hverdag":
+        dates = [_date(n) for n in range(w["from_day"], w["to_day"] + 1)]
+        workdays = [day for day in dates if day.weekday() < 5]
+        free = [f"{day:%d-%m-%Y}" for day in workdays if day in holidays]
+        text = f"{counted}, heraf {len(workdays)} mandag–fredag"
+        if free:
+            text += f" − {len(free)} {'helligdag' if len(free) == 1 else 'helligdage'} ({', '.join(free)})"
+        return f"{text} = {w['weight']} {'hverdag' if w['weight'] == 1 else 'hverdage'}"
+    if unit == "uge":
+        return f"{counted} à 1/7 uge"
+    if unit == "time":
+        return f"{counted} à 1/7 af ugens timer"
+    if unit == "aar":
+        return f"{counted} à 1/(12 × månedens {in_month} dage) år"
+    if unit == "maaned" and proration == "hel":
+        return "ydelsens første dag i måneden bærer hele måneden"
+    if unit == "maaned" and proration == "tredivedel":
+        text = f"{counted} à 1/30 måned"
+        if last.day == 31:
+            text += ", dag 31 tæller 0"
+        if last.month == 2 and last.day == in_month:
+            text += f", februars sidste dag tæller {30 - (in_month - 1)}/30"
+        return text
+    if unit == "maaned":
+        return f"{counted} à 1/{in_month} måned"
+    return f"{counted} à 1 døgn"
+
+
+def _payer_text(w: dict, at: dict) -> str:
+    if w["payer"] is None:
+        return "mangler"
+    return f"{w['payer']} ({'pakkens daterede betaler' if 'payer' in at else 'pakkens betalingskommune'})"
+
+
+def _counterparty_text(w: dict, line: dict) -> str:
+    stated = {"payee_id": "udbetalingsvilkår", "payer_cpr": "opkrævningsvilkår"}
+    if w["process"] in ("mellemkommunal", "intern"):
+        origin = "betaleren" if w["process"] == "mellemkommunal" else "pakkens afdeling"
+    elif w["process"] in ("udbetaling", "personopkraevning", "beboerbetaling"):
+        terms = "payee_id" if w["process"] == "udbetaling" else "payer_cpr"
+        origin = stated[terms] if line[terms] else "borgeren selv"
+    else:
+        return "ingen"
+    return f"{named(w['counterparty'])} ({origin})"
+
+
+def _account_text(w: dict, line: dict, at: dict) -> str:
+    if not w["account"]:
+        return "ingen"
+    origin = "konteringsregel efter funktion, gruppering og art"
+    if "line_account" in at:
+        origin = "ydelsens kontoregel"
+    elif line["account"]:
+        origin = "ydelsens egen konto"
+    return f"{w['account']} ({origin})"
+
+
+def _pieces(con, month: date) -> Iterator[Piece]:
+    ordered = "SELECT * FROM piece WHERE delivery_month = ? ORDER BY process, price_oere, counterparty, account"
+    for r in _rows(con, ordered, [month]):
+        yield Piece(
+            r["process"], named(r["counterparty"]), r["account"], r["price_oere"], r["quantity_num"], r["quantity_den"],
+            r["amount_oere"], r["vat_pct_e2"], r["vat_oere"],
+        )  # fmt: skip
+
+
+def _bookings(con, engine: Engine, month: date) -> Iterator[Booking]:
+    """The ledger lines the facts hold, with the people of their runs."""
+    numbers = [r["line_number"] for r in _rows(con, "SELECT line_number FROM ledger_line WHERE delivery_month = ?", [month])]
+    with Session(engine) as session:
+        found = session.execute(
+            select(LedgerLine, SettlementRun)
+            .join(SettlementRun, SettlementRun.run_no == LedgerLine.run_no)
+            .where(LedgerLine.line_number.in_(numbers))
+            .order_by(LedgerLine.line_number)
+        )
+        for line, run in found:
+            yield Booking(
+                run.run_no, line.process, line.document_number, line.booking_date, named(line.counterparty), line.account,
+                line.price_oere, line.quantity_num, line.quantity_den, line.amount_oere, line.vat_oere,
+                line.corrects if line.is_adjustment else "", run.booked_by, run.approved_by, run.engine_version,
+            )  # fmt: skip
+
+
+def _proposal_text(session: Session, proposal: Proposal) -> str:
+    text = f"Grundlag: forslag {proposal.proposal_id}, lavet {proposal.created_at:%d-%m-%Y} af {proposal.created_by}"
+    approval = session.get(Approval, proposal.proposal_id)
+    text += f", godkendt {approval.approved_at:%d-%m-%Y} af {approval.approved_by}" if approval else ", ikke godkendt endnu"
+    run = session.scalars(select(SettlementRun).where(SettlementRun.proposal_id == proposal.proposal_id)).first()
+    text += f", bogført i kørsel {run.run_no} af {run.booked_by}" if run else ""
+    return (
+        f"{text}; regelversion {proposal.engine_version}, bogføringsdato {proposal.booking_date:%d-%m-%Y}, "
+        f"grundlagets hash {proposal.input_hash[:12]}."
+    )
+
+
+def _date(number: int) -> date:
+    return settle.EPOCH + timedelta(days=number)

@@ -1,0 +1,174 @@
+"""Attacks by plain SQL on a booked ledger, on both databases: the triggers refuse, and without them `verify` tells."""
+
+import pytest
+from postgres import POSTGRESQL
+from sqlalchemy import create_engine, inspect, select, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+from test_ledger import WORLD
+
+from settlement.instance import open_instance
+from settlement.ledger import hashing
+from settlement.ledger.models import AccessLog, Decision, Document, LedgerLine, ParkedLine, Posting, SettlementRun
+from settlement.ledger.register import now, open_register
+from settlement.ledger.verify import verify
+
+BOOKED = ("settlement_run", "document", "ledger_line", "posting", "number_series")
+ADDED_TO = (
+    "proposal", "proposal_line", "proposal_party", "parked_line", "approval", "decision", "access_log", "gate_verdict",
+)  # fmt: skip
+
+
+@pytest.fixture
+def attacked(either_platform):
+    """(instance, its engine, the attacker's engine) of two booked runs; the attacker's has none of the house's settings."""
+    either_platform.load(WORLD)
+    either_platform.settle("mellemkommunal", "2025-01", "2025-02-05", book=True)
+    either_platform.settle("mellemkommunal", "2025-02", "2025-03-05", book=True)
+    instance = open_instance(either_platform.home)
+    engine = open_register(instance)
+    with Session(engine) as session, session.begin():
+        session.add(AccessLog(at=now(), user_name="anna", action="vis", cpr="", purpose="prøve"))
+        session.add(Decision(kind="hold", service_line_id="A", reason="prøve", decided_by="anna", decided_at=now()))
+        month = session.scalars(select(LedgerLine.delivery_month).limit(1)).one()
+        session.add(ParkedLine(proposal_id=1, service_line_id="A", delivery_month=month, counterparty="", reason="prøve"))
+    assert verify(instance, engine) == []
+    attacker = create_engine(instance.register_url)
+    yield instance, engine, attacker
+    attacker.dispose()
+    engine.dispose()
+
+
+def _accepted(attacker, statement):
+    """Whether the database took the statement; only a trigger's refusal counts as one."""
+    with attacker.connect() as connection:
+        try:
+            connection.exec_driver_sql(statement)
+        except DBAPIError as refusal:
+            return "are never" not in str(refusal.orig)
+        return True
+
+
+def test_triggers_refuse_every_change_of_every_kept_table(attacked):
+    _, _, attacker = attacked
+    statements = []
+    for table in (*BOOKED, *ADDED_TO):
+        with attacker.connect() as connection:
+            assert connection.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar(), f"{table} has no row to attack"
+        column = inspect(attacker).get_columns(table)[0]["name"]
+        statements += [f'UPDATE {table} SET "{column}" = "{column}"', f"DELETE FROM {table}"]
+        if attacker.dialect.name == POSTGRESQL:
+            statements += [f"TRUNCATE {table} CASCADE"]
+        else:
+            statements += [
+                f"INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
+                f"UPDATE OR REPLACE {table} SET {column} = {column}",
+            ]
+    statements += [f"INSERT INTO {table} SELECT * FROM {table}" for table in BOOKED]
+    assert [statement for statement in statements if _accepted(attacker, statement)] == []
+
+
+def test_a_new_row_is_refused_outside_a_booking(attacked):
+    """A row that breaks no key: nothing but the open booking tells it from a booked one."""
+    _, _, attacker = attacked
+    row = "INSERT INTO posting (posting_id, document_number, account, side, amount_oere) VALUES (9999, '{}', '1', 'debet', 1)"
+    with attacker.connect() as connection:
+        number = connection.exec_driver_sql("SELECT min(number) FROM document").scalar()
+    assert not _accepted(attacker, row.format(number))
+    assert not _accepted(attacker, "INSERT INTO number_series (series, year, last) VALUES ('F', 1999, 7)")
+
+
+def _drop_triggers(attacker):
+    with attacker.begin() as connection:
+        if attacker.dialect.name == POSTGRESQL:
+            found = "SELECT tgname, relname FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid WHERE NOT tgisinternal"
+            drops = {f"DROP TRIGGER {t} ON {table}" for t, table in connection.exec_driver_sql(found)}
+        else:
+            found = "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+            drops = {f"DROP TRIGGER {t}" for (t,) in connection.exec_driver_sql(found)}
+        assert drops
+        for drop in drops:
+            connection.exec_driver_sql(drop)
+
+
+CHANGED_ROWS = {
+    "UPDATE ledger_line SET amount_oere = amount_oere + 1 WHERE line_number = 2": "Linje 2 i bilag",
+    "UPDATE ledger_line SET cpr = '0101010000' WHERE line_number = 1": "Linje 1 i bilag",
+    "UPDATE document SET due_date = '2030-01-01' WHERE number = (SELECT min(number) FROM document)": "Bilag F2025-000001",
+    "UPDATE posting SET amount_oere = amount_oere - 1 WHERE posting_id = 1": "er ikke ens",
+    "UPDATE settlement_run SET booked_by = 'bo' WHERE run_no = 2": "Kørsel 2 eller dens bilag",
+    "UPDATE number_series SET last = last + 1": "har huller",
+    "DELETE FROM ledger_line WHERE line_number = 3": "Bilag F2025-",
+}
+
+
+def test_a_changed_row_is_named(attacked):
+    instance, engine, attacker = attacked
+    _drop_triggers(attacker)
+    for statement, sentence in CHANGED_ROWS.items():
+        with Session(attacker) as session:
+            session.execute(text(statement))
+            # Seen through the attacker's own transaction, so that the next change finds the ledger whole.
+            broken = verify(instance, session.connection())
+            assert any(sentence in found for found in broken), (statement, broken)
+            session.rollback()
+    assert verify(instance, engine) == []
+
+
+def test_a_wholly_rehashed_chain_is_found(attacked):
+    """An amount of run 1 raised with its postings and sums, and every hash above it made anew: only the archive knows."""
+    instance, engine, attacker = attacked
+    _drop_triggers(attacker)
+    with Session(attacker) as session, session.begin():
+        line = session.get(LedgerLine, 1)
+        line.amount_oere += 100
+        document = session.scalars(select(Document).where(Document.number == line.document_number)).one()
+        document.amount_oere += 100
+        for posting in session.scalars(select(Posting).where(Posting.document_number == document.number)):
+            if posting.account != _vat_account(session, posting):
+                posting.amount_oere += 100
+        session.get(SettlementRun, document.run_no).amount_oere += 100
+        session.flush()
+        _rehash(session)
+    broken = verify(instance, engine)
+    assert broken == ["Kørsel 1: registerets hash er ikke den, arkivet gemte ved bogføringen."]
+
+
+def _vat_account(session, posting):
+    """The account of the document's VAT posting; a document without VAT has none."""
+    document = session.scalars(select(Document).where(Document.number == posting.document_number)).one()
+    sides = session.scalars(select(Posting).where(Posting.document_number == document.number, Posting.side == posting.side)).all()
+    return next((p.account for p in sides if document.vat_oere and p.amount_oere == document.vat_oere), None)
+
+
+def _rehash(session):
+    previous = ""
+    for run in session.scalars(select(SettlementRun).order_by(SettlementRun.run_no)).all():
+        hashes = []
+        of_run = select(Document).where(Document.run_no == run.run_no).order_by(Document.counterparty)
+        for document in session.scalars(of_run).all():
+            lines = session.scalars(
+                select(LedgerLine).where(LedgerLine.document_number == document.number).order_by(LedgerLine.line_number)
+            ).all()
+            for line in lines:
+                line.content_hash = hashing.row_hash(line, hashing.LINE_FIELDS)
+            document.hash = hashing.row_hash(document, hashing.DOCUMENT_FIELDS, [line.content_hash for line in lines])
+            hashes.append(document.hash)
+        run.previous_hash = previous
+        previous = run.hash = hashing.run_hash(run, hashes)
+
+
+def test_a_cut_tail_is_found(attacked):
+    """Run 2 removed without a trace in the database, its numbers given back."""
+    instance, engine, attacker = attacked
+    _drop_triggers(attacker)
+    with Session(attacker) as session, session.begin():
+        of_run = "document_number IN (SELECT number FROM document WHERE run_no = 2)"
+        for statement in (
+            "DELETE FROM outbox WHERE run_no = 2", f"DELETE FROM posting WHERE {of_run}", f"DELETE FROM ledger_line WHERE {of_run}",
+            "DELETE FROM document WHERE run_no = 2", "DELETE FROM settlement_run WHERE run_no = 2",
+            "UPDATE number_series SET last = (SELECT max(sequence) FROM document d "
+            "WHERE d.series = number_series.series AND d.year = number_series.year)",
+        ):  # fmt: skip
+            session.execute(text(statement))
+    assert verify(instance, engine) == ["Registeret har 1 kørsler, men arkivet kender 2: kæden er afkortet."]

@@ -1,0 +1,122 @@
+"""What an earlier system has charged: booked once before run 1, balanced, never sent; and old registers that get it."""
+
+import json
+
+from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy.orm import Session
+from test_ledger import WORLD
+
+from settlement.instance import open_instance
+from settlement.ledger import hashing
+from settlement.ledger.booking import kept_heads
+from settlement.ledger.models import Base, Document, LedgerLine, OutboxItem, Posting, SettlementRun
+from settlement.ledger.register import _sqlite_begin, _sqlite_connect, open_register, upgrade
+from settlement.ledger.verify import verify
+
+
+def entry(**cells):
+    return {
+        "proces": "mellemkommunal", "ydelse_id": "C", "leverancemaaned": "2025-02", "pris": "80000,00", "modpart": "101",
+        "konto": "5281230000004001", "antal": "0,2500", "beloeb": "20000,00", "moms": "", "bilag": "G-1",
+    } | cells  # fmt: skip
+
+
+def test_batches_of_opening_entries_are_run_0_and_nothing_of_them_is_sent(either_platform):
+    platform = either_platform
+    platform.load(WORLD | {"aabningsposter": [
+        entry(), entry(ydelse_id="A", modpart="751", bilag=""), entry(leverancemaaned="2025-03", bilag=""),
+    ]})  # fmt: skip
+    platform.settle("mellemkommunal", "2025-02", "2025-03-05", book=True)
+    # Another process is cut over later, and its first document has a number that is known; an old key is not booked again.
+    platform.load({"aabningsposter": [
+        entry(antal="9"), entry(proces="intern", modpart="SOC"), entry(proces="intern", modpart="SOC", pris="1,00", slet="ja"),
+    ]})  # fmt: skip
+    platform.settle("intern", "2025-02", "2025-03-05", book=True)
+    rows = platform.lines()
+    opened = [(row["proces"], row["ydelse_id"], row["bilag"], row["antal"], row["beloeb"]) for row in rows if row["koersel"] == "0"]
+    assert sorted(opened) == [
+        ("intern", "C", "G-1", "0,2500", "20000,00"), ("mellemkommunal", "A", "", "0,2500", "20000,00"),
+        ("mellemkommunal", "C", "", "0,2500", "20000,00"), ("mellemkommunal", "C", "G-1", "0,2500", "20000,00"),
+    ]  # fmt: skip
+    assert {row["koersel"] for row in rows} == {"0", "1", "2"}
+    instance = open_instance(platform.home)
+    engine = open_register(instance)
+    assert verify(instance, engine) == []
+    with Session(engine) as session:
+        runs = session.scalars(select(SettlementRun).order_by(SettlementRun.sequence)).all()
+        assert [run.run_no for run in runs] == [0, 1, -1, 2]
+        assert kept_heads(instance) == [run.hash for run in runs]
+        assert session.scalar(select(func.count()).select_from(OutboxItem).where(OutboxItem.run_no <= 0)) == 0
+        documents = session.execute(select(Document.run_no, Document.number).where(Document.run_no <= 0)).all()
+        assert sorted(documents) == [(-1, "G-1"), (0, ""), (0, "G-1")]
+        postings = session.scalars(select(Posting.amount_oere).where(Posting.run_no == 0, Posting.document_number == "")).all()
+        assert sum(postings) == 2 * 4_000_000
+        quarter = session.scalars(select(LedgerLine).where(LedgerLine.run_no <= 0)).all()
+        assert {(line.quantity_num, line.quantity_den) for line in quarter} == {(1, 4)}
+    engine.dispose()
+
+
+def test_verify_finds_a_changed_opening_line(platform):
+    platform.load(WORLD | {"aabningsposter": [entry()]})
+    instance = open_instance(platform.home)
+    engine = open_register(instance)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER ledger_line_no_update")
+        connection.exec_driver_sql("UPDATE ledger_line SET counterparty = '751'")
+    assert any("Linje 0 i bilag G-1" in sentence for sentence in verify(instance, engine))
+
+
+def test_a_booked_register_of_the_first_version_is_migrated_and_verifies(either_platform):
+    """Two runs booked now, laid in a register of version 0001 with the hashes that version gave, then migrated."""
+    platform = either_platform
+    platform.load(WORLD)
+    platform.settle("mellemkommunal", "2025-01", "2025-02-05", book=True)
+    platform.settle("mellemkommunal", "2025-02", "2025-03-05", book=True)
+    booked = platform.lines()
+    instance = open_instance(platform.home)
+    engine = open_register(instance)
+    with engine.connect() as connection:
+        rows = {t.name: [dict(r._mapping) for r in connection.execute(select(t))] for t in Base.metadata.sorted_tables}
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+            connection.commit()
+    engine.dispose()
+    del rows["open_booking"]
+    previous = ""
+    for run in sorted(rows["settlement_run"], key=lambda run: run["run_no"]):
+        run["previous_hash"] = previous
+        documents = sorted((d for d in rows["document"] if d["run_no"] == run["run_no"]), key=lambda d: d["counterparty"])
+        previous = run["hash"] = hashing.digest([*(run[f] for f in hashing.RUN_FIELDS[1]), *(d["hash"] for d in documents)])
+        del run["sequence"], run["hash_version"]
+    for posting in rows["posting"]:
+        del posting["run_no"]
+    if engine.dialect.name == "sqlite":
+        (platform.home / "register.sqlite").unlink()
+    first = create_engine(instance.register_url)
+    if first.dialect.name == "sqlite":
+        event.listen(first, "connect", _sqlite_connect)
+        event.listen(first, "begin", _sqlite_begin)
+    upgrade(first, "0001")
+    with first.begin() as connection:
+        for table in Base.metadata.sorted_tables:
+            for row in rows.get(table.name, ()):
+                names = ", ".join(f'"{name}"' for name in row)
+                connection.execute(text(f"INSERT INTO {table.name} ({names}) VALUES ({', '.join(f':{n}' for n in row)})"), row)
+        if first.dialect.name == "postgresql":
+            for table, key in (("gate_verdict", "verdict_id"), ("proposal", "proposal_id")):
+                connection.execute(text(f"SELECT setval('{table}_{key}_seq', (SELECT max({key}) FROM {table}))"))
+    first.dispose()
+    heads = [run["hash"] for run in sorted(rows["settlement_run"], key=lambda run: run["run_no"])]
+    kept = [json.dumps({"run_no": number, "hash": head}) + "\n" for number, head in enumerate(heads, 1)]
+    (instance.archive / "heads.jsonl").write_text("".join(kept))
+    assert platform.must("verify").startswith("Regnskabet er helt")
+    assert platform.lines() == booked
+    platform.load({"aabningsposter": [entry(proces="intern", modpart="SOC")]})
+    assert platform.settle("mellemkommunal", "2025-02", "2025-03-05") == []
+    assert platform.settle("intern", "2025-02", "2025-03-05", book=True) != []
+    platform.must("verify", "--head", heads[-1])
+    engine = open_register(instance)
+    with Session(engine) as session:
+        runs = session.execute(select(SettlementRun.run_no, SettlementRun.hash_version).order_by(SettlementRun.sequence)).all()
+        assert runs == [(1, 1), (2, 1), (0, 2), (3, 2)]
+    engine.dispose()
