@@ -230,7 +230,7 @@ def _stretches(con, line: dict, month: date, holidays, files) -> Iterator[Stretc
         "item_account": posting,
     }  # fmt: skip
     layers = [
-        row for row in _rows(con, "FROM dated WHERE number IS NOT NULL OR code IS NOT NULL", [])
+        row for row in _rows(con, "FROM dated WHERE coalesce(price_oere, absence_pct_e2) IS NOT NULL OR coalesce(payer, account) IS NOT NULL", [])
         if keys.get(row["layer"]) == row["key"]
     ]  # fmt: skip
     for w in _rows(con, REGISTERED if line["unit"] == "leveret" else WEIGHED, [month]):

@@ -37,7 +37,7 @@ by_line_price AS (
     SELECT
         s.* EXCLUDE (from_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
         least(s.last_day, coalesce(d.to_day, s.last_day)) AS to_day,
-        d.number AS line_price, d.source_file AS line_price_file, d.source_row AS line_price_row
+        d.price_oere AS line_price, d.source_file AS line_price_file, d.source_row AS line_price_row
     FROM whole AS s LEFT JOIN dated AS d
         ON d.layer = 'line_price' AND d.key = s.service_line_id AND d.from_day <= s.last_day AND d.to_day >= s.from_day
     WHERE s.from_day <= s.last_day
@@ -46,7 +46,7 @@ by_offer_price AS (
     SELECT
         s.* EXCLUDE (from_day, to_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
         least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day,
-        d.number AS offer_price, d.source_file AS offer_price_file, d.source_row AS offer_price_row
+        d.price_oere AS offer_price, d.source_file AS offer_price_file, d.source_row AS offer_price_row
     FROM by_line_price AS s LEFT JOIN dated AS d
         ON d.layer = 'offer_price' AND d.key = concat(s.item_code, chr(31), s.offer_id)
         AND d.from_day <= s.to_day AND d.to_day >= s.from_day
@@ -55,7 +55,7 @@ by_item_price AS (
     SELECT
         s.* EXCLUDE (from_day, to_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
         least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day,
-        d.number AS item_price, d.source_file AS item_price_file, d.source_row AS item_price_row
+        d.price_oere AS item_price, d.source_file AS item_price_file, d.source_row AS item_price_row
     FROM by_offer_price AS s LEFT JOIN dated AS d
         ON d.layer = 'item_price' AND d.key = s.item_code AND d.from_day <= s.to_day AND d.to_day >= s.from_day
 ),
@@ -63,7 +63,7 @@ by_item_price AS (
 by_payer AS (
     SELECT
         s.* EXCLUDE (from_day, to_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
-        least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day, coalesce(d.code, s.package_payer) AS payer
+        least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day, coalesce(d.payer, s.package_payer) AS payer
     FROM by_item_price AS s LEFT JOIN dated AS d
         ON d.layer = 'payer' AND d.key = s.package_id AND d.from_day <= s.to_day AND d.to_day >= s.from_day
 ),
@@ -71,21 +71,21 @@ by_payer AS (
 by_line_account AS (
     SELECT
         s.* EXCLUDE (from_day, to_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
-        least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day, coalesce(d.code, s.line_account) AS own_account
+        least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day, coalesce(d.account, s.line_account) AS own_account
     FROM by_payer AS s LEFT JOIN dated AS d
         ON d.layer = 'line_account' AND d.key = s.service_line_id AND d.from_day <= s.to_day AND d.to_day >= s.from_day
 ),
 by_item_account AS (
     SELECT
         s.* EXCLUDE (from_day, to_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
-        least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day, coalesce(s.own_account, d.code, '') AS account
+        least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day, coalesce(s.own_account, d.account, '') AS account
     FROM by_line_account AS s LEFT JOIN dated AS d
         ON d.layer = 'item_account' AND d.key = s.posting_key AND d.from_day <= s.to_day AND d.to_day >= s.from_day
 ),
 by_absence AS (
     SELECT
         s.* EXCLUDE (from_day, to_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
-        least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day, coalesce(d.number, 10000) AS absence_pct_e2
+        least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day, coalesce(d.absence_pct_e2, 10000) AS absence_pct_e2
     FROM by_item_account AS s LEFT JOIN dated AS d
         ON d.layer = 'absence' AND d.key = s.service_line_id AND d.from_day <= s.to_day AND d.to_day >= s.from_day
 ),
