@@ -230,8 +230,9 @@ def _stretches(con, line: dict, month: date, holidays, files) -> Iterator[Stretc
         "item_account": posting,
     }  # fmt: skip
     layers = [
-        row for row in _rows(con, "FROM dated WHERE coalesce(price_oere, absence_pct_e2) IS NOT NULL OR coalesce(payer, account) IS NOT NULL", [])
+        row for row in _rows(con, "FROM dated", [])
         if keys.get(row["layer"]) == row["key"]
+        and any(row[value] is not None for value in ("price_oere", "absence_pct_e2", "payer", "account"))
     ]  # fmt: skip
     for w in _rows(con, REGISTERED if line["unit"] == "leveret" else WEIGHED, [month]):
         at = {row["layer"]: row for row in layers if row["from_day"] <= w["from_day"] <= row["to_day"]}

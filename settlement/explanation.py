@@ -176,7 +176,7 @@ def outcome_sentences(told: Explanation) -> Iterator[str]:
         yield (
             f"{source}, {b.process}: {quantity_text(b.numerator, b.denominator)} × {money_text(b.price_oere)} kr. = "
             f"{money_text(b.amount_oere)} kr. til {b.counterparty}, konto {b.account or 'ingen'}"
-            f"{f', moms {money_text(b.vat_oere)} kr.' if b.vat_oere else ''}"
+            f"{f' + {money_text(b.vat_oere)} kr. i moms' if b.vat_oere else ''}"
             f"{f', regulering af {b.corrects}' if b.corrects else ''}."
             + (
                 f" Bogført af {b.booked_by}, godkendt af {b.approved_by}, regelversion {b.engine_version}."

@@ -12,7 +12,6 @@ from zoneinfo import ZoneInfo
 import dagster as dg
 import duckdb
 import pytest
-from sqlalchemy import text
 
 from ingestion.contract import contracts
 from orchestration import dbt_build
