@@ -70,11 +70,6 @@ def test_every_pair_in_twenty_worlds(capsys):
     assert_covered(cover(110, 8), 20, capsys)
 
 
-@pytest.mark.heavy
-def test_every_pair_in_two_hundred_worlds(capsys):
-    assert_covered(cover(900, 8), 200, capsys)
-
-
 # --- § 9.1, 9.2, 9.3, 9.4, 9.5, 9.6 on the engine ----------------------------------------------------------------------
 
 

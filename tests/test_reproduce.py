@@ -35,7 +35,9 @@ def booked(platform):
 def runs_and_lines(platform):
     """Every run with its booked lines as they are hashed."""
     with Session(open_register(open_instance(platform.home)), expire_on_commit=False) as session:
-        runs = session.scalars(select(SettlementRun).order_by(SettlementRun.run_no)).all()
+        runs = session.scalars(
+            select(SettlementRun).where(SettlementRun.run_no > 0).order_by(SettlementRun.run_no)
+        ).all()
         return [
             (run, {hashing.serialise(getattr(x, f) for f in hashing.LINE_FIELDS)
                    for x in session.scalars(select(LedgerLine).where(LedgerLine.run_no == run.run_no))})

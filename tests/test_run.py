@@ -72,11 +72,12 @@ def test_run_shows_in_dagster(run_once):
 def test_an_unreadable_file_and_an_odd_profile_are_told_and_the_rest_goes_on(home):
     (home / "landing" / "opus" / "opus_gaadefuld_2024-07-31.csv").write_text("a;b\n1;2\n")
     with open_register(open_instance(home)).begin() as register:
-        register.execute(
-            text(
-                "UPDATE gate_verdict SET verdict = 'rød', detail = 'Skrumpet.' WHERE gate = 'profil' AND load_id = 2"
-            )
-        )
+        # The newest verdict counts; earlier ones are never taken back.
+        register.execute(text(
+            "INSERT INTO gate_verdict (verdict_id, load_id, scope, gate, input_version, rules_version, verdict, detail, judged_at) "
+            "SELECT (SELECT max(verdict_id) + 1 FROM gate_verdict), load_id, scope, gate, input_version, rules_version, 'rød', "
+            "'Skrumpet.', judged_at FROM gate_verdict WHERE gate = 'profil' AND load_id = 2 ORDER BY verdict_id DESC LIMIT 1"
+        ))  # fmt: skip
     before = build_id(home)
     done = afregning(home, "run")
     assert done.returncode == 1
