@@ -67,7 +67,7 @@ def bind(
     _bind_rows(con, "held", ("service_line_id", "cpr", "counterparty", "from_month"), [pa.string()] * 3 + [pa.date32()], [
         [h.service_line_id, h.cpr, h.counterparty, h.from_month] for h in held
     ])  # fmt: skip
-    # A citizen is held line by line; in a charge or a payout to the citizen the counterparty is held as such.
+    # A citizen is held through every line of the citizen's packages.
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE hold AS
         SELECT nullif(service_line_id, '') AS service_line_id, nullif(counterparty, '') AS counterparty, from_month
