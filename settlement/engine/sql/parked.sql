@@ -1,5 +1,5 @@
 -- Grain: one service line × delivery month left out of this run, with one reason (§ 4); late claims come in `late`.
--- `is_in_run` is false where the line-month has no days in the run's process and timing, but may be booked in it.
+-- `is_in_run` says that the run would have booked it or holds money of it; the rest parks in other runs.
 WITH
 -- loader.md: a refused row parks its line for months the process has no ledger line for.
 awaiting AS (
@@ -42,12 +42,20 @@ resting AS (
     SELECT service_line_id, delivery_month, reason FROM ranked WHERE place = 1
 ),
 in_run AS (
-    SELECT DISTINCT w.service_line_id, w.delivery_month
+    SELECT w.service_line_id, w.delivery_month
     FROM day_weight AS w
     JOIN resting AS s ON s.service_line_id = w.service_line_id AND s.delivery_month = w.delivery_month
     JOIN run AS r ON w.process = r.process AND w.timing = r.timing
         AND w.delivery_month BETWEEN r.settles_from AND r.through
         AND (r.only_counterparty IS NULL OR r.only_counterparty = w.counterparty)
+    UNION
+    SELECT g.service_line_id, g.delivery_month
+    FROM ledger_line AS g
+    JOIN resting AS s ON s.service_line_id = g.service_line_id AND s.delivery_month = g.delivery_month
+    JOIN service_line AS l ON l.service_line_id = g.service_line_id
+    JOIN run AS r ON g.process = r.process AND l.timing = r.timing
+        AND g.delivery_month BETWEEN r.settles_from AND r.through
+        AND (r.only_counterparty IS NULL OR r.only_counterparty = g.counterparty)
 )
 SELECT s.service_line_id, s.delivery_month, s.reason, i.service_line_id IS NOT NULL AS is_in_run
 FROM resting AS s
