@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export AFREGNING_HOME ?= $(CURDIR)/data/instance
 
-.PHONY: help run test heavy bench lint
+.PHONY: help run test heavy spark bench lint
 
 help:  ## shows this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -24,10 +24,17 @@ run: .venv/ready $(AFREGNING_HOME)/settings.toml  ## sets up, makes a demo insta
 	$(BIN)/afregning up
 
 test: .venv/ready lint  ## sets up and passes the tests
-	$(BIN)/pytest -n 2 -m "not heavy"
+	$(BIN)/pytest -n 2 -m "not heavy and not spark"
 
 heavy: .venv/ready  ## the seldom-needed tests: many more generated worlds, larger populations
 	$(BIN)/pytest -n 2 -m heavy
+
+.venv/spark: requirements-spark.lock .venv/ready
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements-spark.lock
+	touch $@
+
+spark: .venv/spark  ## the engine on a Spark cluster that the tests start beside DuckDB (Java 17, some minutes, 3 GiB)
+	$(BIN)/pytest -m spark
 
 bench: .venv/ready  ## how fast the engine is, at three sizes up to a whole country (some minutes, 3 GiB)
 	$(BIN)/python tests/benchmarks/engine.py

@@ -47,7 +47,7 @@ def choose(
         return
     line, month, process = chosen
     try:
-        of = proposal_id or newest_proposal_of(engine, process, line, month)
+        of = proposal_id or newest_proposal_of(instance, engine, process, line, month)
         if of is None:
             parts.empty_state("Ingen forklaring", NOTHING_PROPOSED, small=True)
             return

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
-
-from sqlalchemy import Engine, Select, case, func, literal, or_, select, union_all
+from sqlalchemy import Engine, Select, func, select
 from sqlalchemy.orm import Session
 
 from dashboards import format as fmt
@@ -16,7 +14,6 @@ from settlement.ledger.models import (
     OutboxItem,
     ParkedLine,
     Proposal,
-    ProposalLine,
     ProposalParty,
     SettlementRun,
 )
@@ -71,80 +68,18 @@ def previous_run(engine: Engine, process: str, timing: str) -> Row | None:
     return found[0] if found else None
 
 
-def _beside(proposal_id: int, run_no: int | None, *keys: str):
-    """Proposed and earlier booked amounts on the same keys, one row per line, to be summed."""
-    line, booked = ProposalLine, LedgerLine
-    now = select(
-        *(getattr(line, key) for key in keys),
-        line.item_name,
-        line.amount_oere.label("now"),
-        literal(0).label("before"),
-        literal(1).label("lines"),
-    ).where(line.proposal_id == proposal_id)
-    before = select(
-        *(getattr(booked, key) for key in keys), booked.item_name, literal(0), booked.amount_oere, literal(0)
-    ).where(booked.run_no == run_no)
-    return union_all(now, before).subquery()
-
-
-def by_counterparty(engine: Engine, proposal_id: int, run_no: int | None) -> list[Row]:
-    """One row per counterparty: proposed against the earlier run; øre."""
-    side = _beside(proposal_id, run_no, "counterparty")
+def parties(engine: Engine, proposal_id: int) -> dict[str, Row]:
+    """A proposal's counterparties as known when it was made, by their code."""
     party = ProposalParty
-    summed = (
-        select(
-            side.c.counterparty,
-            func.sum(side.c.now).label("now"),
-            func.sum(side.c.before).label("before"),
-            func.sum(side.c.lines).label("lines"),
-        )
-        .group_by(side.c.counterparty)
-        .subquery()
-    )
-    document_name = (
-        select(func.max(Document.name)).where(Document.counterparty == summed.c.counterparty).scalar_subquery()
-    )
-    return _rows(
-        engine,
-        select(
-            summed,
-            func.coalesce(func.nullif(party.name, ""), document_name, summed.c.counterparty).label("name"),
-            case((party.ean == "", "nej"), else_="ja").label("has_ean"),
-        )
-        .outerjoin(party, (party.counterparty == summed.c.counterparty) & (party.proposal_id == proposal_id))
-        .order_by(func.abs(summed.c.now - summed.c.before).desc(), summed.c.counterparty),
-    )
+    query = select(party.counterparty, party.name, party.ean).where(party.proposal_id == proposal_id)
+    return {row["counterparty"]: row for row in _rows(engine, query)}
 
 
-def largest_changes(engine: Engine, proposal_id: int, run_no: int | None, limit: int = 10) -> list[Row]:
-    """The service lines whose amount moves most against the earlier run; øre."""
-    side = _beside(proposal_id, run_no, "service_line_id", "counterparty")
-    now, before = func.sum(side.c.now), func.sum(side.c.before)
-    return _rows(
-        engine,
-        select(
-            side.c.service_line_id,
-            side.c.counterparty,
-            func.max(side.c.item_name).label("item_name"),
-            now.label("now"),
-            before.label("before"),
-        )
-        .group_by(side.c.service_line_id, side.c.counterparty)
-        .having(now != before)
-        .order_by(func.abs(now - before).desc(), side.c.service_line_id)
-        .limit(limit),
-    )
-
-
-def adjustments(engine: Engine, proposal_id: int) -> Row:
-    """How many of a proposal's lines correct earlier ones, and their sum in øre."""
-    line = ProposalLine
-    return _rows(
-        engine,
-        select(func.count().label("lines"), func.coalesce(func.sum(line.amount_oere), 0).label("amount")).where(
-            line.proposal_id == proposal_id, line.is_adjustment
-        ),
-    )[0]
+def party_names(engine: Engine, codes: list[str]) -> dict[str, str]:
+    """The names counterparties had on their latest documents, by their code."""
+    document = Document
+    query = select(document.counterparty, func.max(document.name).label("name")).where(document.counterparty.in_(codes))
+    return {row["counterparty"]: row["name"] for row in _rows(engine, query.group_by(document.counterparty))}
 
 
 def parked(engine: Engine, proposal_id: int) -> list[Row]:
@@ -158,94 +93,16 @@ def parked(engine: Engine, proposal_id: int) -> list[Row]:
     )
 
 
-def lines(
-    engine: Engine,
-    proposal_id: int,
-    *,
-    counterparty: str = "",
-    text: str = "",
-    month: date | None = None,
-    only_adjustments: bool = False,
-) -> Select:
-    """The query for a proposal's lines that fit the filters, without CPR numbers."""
-    line = ProposalLine
-    query = select(
-        line.service_line_id,
-        line.package_id,
-        line.item_name,
-        line.unit,
-        line.delivery_month,
-        line.quantity_num,
-        line.quantity_den,
-        line.price_oere,
-        line.amount_oere,
-        line.vat_oere,
-        line.counterparty,
-        line.account,
-        line.is_adjustment,
-        line.corrects,
-    ).where(line.proposal_id == proposal_id)
-    if counterparty:
-        query = query.where(line.counterparty == counterparty)
-    if text:
-        query = query.where(
-            or_(
-                *(
-                    field.contains(text, autoescape=True)
-                    for field in (line.service_line_id, line.package_id, line.item_name)
-                )
-            )
-        )
-    if month:
-        query = query.where(line.delivery_month == month)
-    if only_adjustments:
-        query = query.where(line.is_adjustment)
-    return query
-
-
-def count_and_sum(engine: Engine, query: Select) -> tuple[int, int]:
-    """How many lines a query gives and their amount in øre."""
-    inner = query.subquery()
-    row = _rows(
-        engine,
-        select(
-            func.count().label("lines"), func.coalesce(func.sum(inner.c.amount_oere), 0).label("amount")
-        ).select_from(inner),
-    )[0]
-    return row["lines"], row["amount"]
-
-
-def line_rows(engine: Engine, query: Select, limit: int | None) -> list[Row]:
-    """The lines themselves, in the order of the ledger file, with kroner and a written quantity."""
-    line = ProposalLine
-    ordered = query.order_by(
-        line.service_line_id, line.delivery_month, line.price_oere, line.counterparty, line.account
-    ).limit(limit)
-    return [
-        row
-        | {
-            "quantity": fmt.quantity(row["quantity_num"], row["quantity_den"]),
-            "price": fmt.oere(row["price_oere"]),
-            "amount": fmt.oere(row["amount_oere"]),
-            "vat": fmt.oere(row["vat_oere"]),
-        }
-        for row in _rows(engine, ordered)
-    ]
-
-
-def line_months(engine: Engine, proposal_id: int) -> list[date]:
-    """The delivery months a proposal has lines in, newest first."""
-    line = ProposalLine
-    return [
-        row["delivery_month"]
-        for row in _rows(
-            engine,
-            select(line.delivery_month)
-            .where(line.proposal_id == proposal_id)
-            .distinct()
-            .order_by(line.delivery_month.desc()),
-        )
-    ]
+def document_lines(engine: Engine, run_no: int, number: str, limit: int) -> list[Row]:
+    """The first lines of a booked document in order, with their amount in kroner."""
+    line = LedgerLine
+    query = (
+        select(line.service_line_id, line.delivery_month, line.item_name, line.amount_oere)
+        .where(line.run_no == run_no, line.document_number == number)
+        .order_by(line.line_number)
+        .limit(limit)
+    )
+    return [row | {"amount": fmt.oere(row["amount_oere"])} for row in _rows(engine, query)]
 
 
 def documents(engine: Engine, run_no: int) -> list[Row]:

@@ -11,38 +11,60 @@ from sqlalchemy.orm import Session
 
 from ingestion.known import bind_known, end_of_day, known_load
 from settlement.engine.settle import INPUTS
+from settlement.faults import StateFault
 from settlement.instance import Instance
-from settlement.ledger import decisions, holds
-from settlement.ledger.models import Decision, LedgerLine, SettlementRun
+from settlement.ledger import decisions, holds, manual, mirror
+from settlement.ledger.models import Decision
 from settlement.reference import account_rules, municipality_names
 
 FROM_ELSEWHERE = {"posting_account_rule", "refused_line", "allowed_late", "hold", "claim_deadline", "ledger_line"}
-BATCH = 100_000
 
-_LEDGER_TYPES = {
-    "line_number": pa.int64(), "process": pa.string(), "service_line_id": pa.string(), "delivery_month": pa.date32(),
-    "price_oere": pa.int64(), "counterparty": pa.string(), "account": pa.string(), "quantity_num": pa.int64(),
-    "quantity_den": pa.int64(), "amount_oere": pa.int64(), "vat_oere": pa.int64(), "document_number": pa.string(),
+# A manual line is a service line, its kind of service and its price in one (settlement/ledger/manual.py).
+_MANUAL = {
+    "service_line": """
+        SELECT service_line_id, package_id, service_line_id AS item_code, CAST(NULL AS VARCHAR) AS offer_id, process,
+            delivery_month AS start_date, delivery_month AS end_date,
+            CAST(10000 * sign(amount_oere) AS BIGINT) AS quantity_e4, 'bagud' AS timing, account, 'takst' AS claim_kind,
+            withdrawn, source_file, source_row
+        FROM manual_line""",
+    "catalogue_item": """
+        SELECT service_line_id AS item_code, item_name AS name, 'engang' AS unit, 'faktisk' AS proration,
+            CAST(0 AS BIGINT) AS absence_full_days, CAST(10000 AS BIGINT) AS absence_pct_e2, true AS departure_day_paid,
+            CAST(0 AS BIGINT) AS vat_pct_e2, CAST(NULL AS VARCHAR) AS function_code,
+            CAST(NULL AS VARCHAR) AS grouping_code, CAST(NULL AS VARCHAR) AS cost_type_code
+        FROM manual_line""",
+    "individual_rate": """
+        SELECT service_line_id, delivery_month AS valid_from, delivery_month AS valid_to, abs(amount_oere) AS price_oere,
+            false AS withdrawn, source_file, source_row
+        FROM manual_line""",
+}
+_MANUAL_TYPES = {
+    "service_line_id": pa.string(), "package_id": pa.string(), "process": pa.string(), "delivery_month": pa.date32(),
+    "amount_oere": pa.int64(), "item_name": pa.string(), "account": pa.string(), "withdrawn": pa.bool_(),
+    "source_file": pa.string(), "source_row": pa.int64(),
 }  # fmt: skip
 
 
 def bind(
     con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, only_line: str | None = None,
-    known_on: date | None = None,
+    known_on: date | None = None, before: datetime = datetime.max,
 ) -> None:  # fmt: skip
     """Binds every table of `settle.INPUTS`; with `only_line` the facts of that one service line, with `known_on` what was
-    known at the end of that day."""
-    canonical, refused, before = "canonical", "quarantine.refused", datetime.max
+    known at the end of that day, with `before` (UTC without zone) of the register what was written before that moment."""
+    canonical, refused = "canonical", "quarantine.refused"
     if known_on:
         bind_known(con, known_load(con, known_on))
         canonical, refused, before = "known", "known.refused", end_of_day(known_on)
+    _bind_manual(con, engine, canonical, before)
     for table, columns in INPUTS.items():
         if table not in FROM_ELSEWHERE:
             chosen = (
                 f" WHERE service_line_id = {_quoted(only_line)}" if only_line and "service_line_id" in columns else ""
             )
+            manual_too = f" UNION ALL BY NAME FROM ({_MANUAL[table]}){chosen}" if table in _MANUAL else ""
             con.execute(
-                f"CREATE OR REPLACE TEMP VIEW {table} AS SELECT {', '.join(columns)} FROM {canonical}.{table}{chosen}"
+                f"CREATE OR REPLACE TEMP VIEW {table} AS "
+                f"SELECT {', '.join(columns)} FROM {canonical}.{table}{chosen}{manual_too}"
             )
     rules = account_rules(instance)
     _bind_rows(con, "posting_account_rule", INPUTS["posting_account_rule"], [pa.date32()] * 2 + [pa.string()] * 4, [
@@ -75,8 +97,8 @@ def bind(
         UNION ALL
         SELECT l.service_line_id, NULL, h.from_month FROM held h
         JOIN {canonical}.service_package p ON p.cpr = h.cpr
-        JOIN {canonical}.service_line l ON l.package_id = p.package_id""")
-    _bind_ledger(con, engine, only_line, before)
+        JOIN service_line l ON l.package_id = p.package_id""")
+    mirror.bind(con, mirror.files(instance, engine, before), only_line)
 
 
 def bind_parties(con: duckdb.DuckDBPyConnection, instance: Instance, booking_date: date) -> None:
@@ -108,24 +130,27 @@ def bind_parties(con: duckdb.DuckDBPyConnection, instance: Instance, booking_dat
         FROM known k LEFT JOIN dated d ON d.code = k.code AND d.newest = 1""")
 
 
-def _bind_ledger(con, engine: Engine, only_line: str | None, before: datetime) -> None:
-    table, run = LedgerLine.__table__, SettlementRun.__table__
-    query = select(*(table.c[column] for column in _LEDGER_TYPES))
-    if before != datetime.max:
-        query = query.join(run, run.c.run_no == table.c.run_no).where(run.c.booked_at < before)
-    if only_line:
-        query = query.where(table.c.service_line_id == only_line)
-    schema = pa.schema(_LEDGER_TYPES)
-    con.register("ledger_rows", schema.empty_table())
-    con.execute("CREATE OR REPLACE TEMP TABLE ledger_line AS FROM ledger_rows")
-    con.unregister("ledger_rows")
-    with engine.connect() as connection:
-        for rows in connection.execution_options(yield_per=BATCH).execute(query).partitions():
-            columns = zip(*rows, strict=True)
-            arrow = pa.table([pa.array(c, t) for c, t in zip(columns, schema.types, strict=True)], schema=schema)
-            con.register("ledger_rows", arrow)
-            con.execute("INSERT INTO ledger_line FROM ledger_rows")
-            con.unregister("ledger_rows")
+def _bind_manual(con, engine: Engine, canonical: str, before: datetime) -> None:
+    """`manual_line`: people's one-off lines confirmed by then, also withdrawn ones, each with its own service line id.
+
+    Raises StateFault where a source has given a line or a kind of service the same id.
+    """
+    with Session(engine) as session:
+        rows = [
+            [manual.service_line_id(line.manual_id), line.package_id, line.process, line.delivery_month, line.amount_oere,
+             line.item_name, line.account, withdrawn, manual.SOURCE, line.manual_id]
+            for line, withdrawn in manual.in_force(session, before)
+        ]  # fmt: skip
+    _bind_rows(con, "manual_line", list(_MANUAL_TYPES), list(_MANUAL_TYPES.values()), rows)
+    taken = rows and con.execute(f"""
+        SELECT service_line_id FROM {canonical}.service_line SEMI JOIN manual_line USING (service_line_id)
+        UNION ALL
+        SELECT item_code FROM {canonical}.catalogue_item
+        SEMI JOIN (SELECT service_line_id AS item_code FROM manual_line) USING (item_code)""").fetchone()
+    if taken:
+        raise StateFault(
+            f"{taken[0]} er både en manuel linje og en ydelse eller katalogydelse fra en kilde. Giv kildens et andet id."
+        )
 
 
 def _bind_rows(con, name: str, columns, types, rows: list[list]) -> None:

@@ -22,6 +22,7 @@ from ingestion.mapping import load_mappings
 from settlement.faults import StateFault
 from settlement.instance import Instance
 from settlement.ledger import gates
+from settlement.ledger.register import writing
 from settlement.reference import parameter
 
 VECTORS_PER_CHUNK = 50  # of 2,048 rows each: bounded memory whatever the table's size
@@ -32,7 +33,7 @@ def judge_loads(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engi
     received = {load.load_id: load for load in archive.loads(instance)}
     for load_id in load_ids:
         judged = [(gates.ROWS, _rows_fault(con, load_id)), (gates.CANONICAL, next(canonical_faults(con, load_id), ""))]
-        with Session(engine) as session, session.begin():
+        with writing(engine) as session:
             for gate, fault in judged:
                 _record(session, received[load_id], gate, fault)
             # The delivery of a source system also awaits the judgement of its files' profile.
@@ -159,7 +160,7 @@ def judge_profiles(
     dated = {n: date.fromisoformat(received[n].dated) for n in judged}
     profiles = {n: profile(con, n, parameter("gate_rows_fewest", dated[n])) for n in judged}
     faults = _expect(instance, profiles, dated)
-    with Session(engine) as session, session.begin():
+    with writing(engine) as session:
         for load_id, fault in faults.items():
             _record(session, received[load_id], gates.PROFILE, fault)
     return faults

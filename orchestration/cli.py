@@ -8,6 +8,8 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from orchestration import arguments, hands
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0 done, 1 the input or the state is at fault, 2 wrong usage."""
@@ -40,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     demo = command("demo", _demo, "skriver en opdigtet kommunes udtræk i kildernes landingsmapper")
     demo.add_argument("--population", type=int, default=58_000, metavar="N", help="indbyggere (1.000–6.000.000)")
     demo.add_argument("--months", type=int, default=24, metavar="M", help="måneders historik")
-    demo.add_argument("--until", type=_month, metavar="ÅÅÅÅ-MM", help="sidste måned; ellers den seneste hele")
+    demo.add_argument("--until", type=arguments.month, metavar="ÅÅÅÅ-MM", help="sidste måned; ellers den seneste hele")
     demo.add_argument("--seed", type=int, default=1, metavar="S")
 
     load = command("load", _load, "tager indlæsningsfiler ind")
@@ -50,10 +52,13 @@ def _parser() -> argparse.ArgumentParser:
 
     settle = command("settle", _settle, "laver et forslag og bogfører det med --book")
     settle.add_argument("process", metavar="PROCES")
-    settle.add_argument("--through", type=_month, required=True, metavar="ÅÅÅÅ-MM")
+    settle.add_argument("--through", type=arguments.month, required=True, metavar="ÅÅÅÅ-MM")
     settle.add_argument("--timing", choices=("bagud", "forud"), default="bagud")
     settle.add_argument("--only", metavar="MODPART", help="en hastekørsel: kun denne modparts linjer")
-    settle.add_argument("--date", type=_day, default=None, metavar="DATO", help="bogføringsdato; ellers i dag")
+    settle.add_argument("--date", type=arguments.day, default=None, metavar="DATO", help="bogføringsdato; ellers i dag")
+    settle.add_argument(
+        "--period", type=arguments.period, metavar="ÅÅÅÅ-PP", help="regnskabsperiode, når det er forrige års supplement: ÅÅÅÅ-13"
+    )
     settle.add_argument("--book", action="store_true")
     settle.add_argument("--by", metavar="A", help="den der bogfører")
     settle.add_argument("--approved-by", metavar="B", help="den der godkender")
@@ -66,24 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--department", default="", metavar="AFDELING")
     add.set_defaults(command=_user_add)
 
-    hold = commands.add_parser("hold", help="tilbageholdelser").add_subparsers(required=True, metavar="handling")
-    place = hold.add_parser("place", help="holder en ydelse, en borger eller en modpart tilbage")
-    target = place.add_mutually_exclusive_group(required=True)
-    target.add_argument("--line", default="", metavar="YDELSE_ID")
-    target.add_argument("--citizen", default="", metavar="CPR")
-    target.add_argument("--payer", default="", metavar="MODPART")
-    place.add_argument("--from", dest="from_month", type=_month, required=True, metavar="ÅÅÅÅ-MM")
-    release = hold.add_parser("release", help="ophæver en tilbageholdelse")
-    release.add_argument("hold_id", type=int, metavar="NR")
-    for deciding in (place, release):
-        deciding.add_argument("--reason", required=True, metavar="TEKST")
-    confirm = hold.add_parser("confirm", help="en anden bekræfter; så gælder det")
-    confirm.add_argument("hold_id", type=int, metavar="NR")
-    listed = hold.add_parser("list", help="hvad der gælder, og hvad der venter på bekræftelse")
-    for sub, run in ((place, _hold_place), (release, _hold_release), (confirm, _hold_confirm), (listed, _hold_list)):
-        sub.set_defaults(command=run)
-        if sub is not listed:
-            sub.add_argument("--by", required=True, metavar="NAVN")
+    hands.add_commands(commands)
+
+    again = command("deliver", _deliver, "skriver ventende filer, og fejlede, når de skal prøves igen")
+    again.add_argument("--now", action="store_true", help="prøver alle fejlede nu")
 
     lines = command("lines", _lines, "bogførte linjer som CSV eller Parquet")
     lines.add_argument("--run", type=int, metavar="R")
@@ -95,8 +86,8 @@ def _parser() -> argparse.ArgumentParser:
 
     explain = command("explain", _explain, "hvordan et beløb er blevet til")
     explain.add_argument("service_line_id", metavar="YDELSE_ID")
-    explain.add_argument("month", type=_month, metavar="ÅÅÅÅ-MM")
-    explain.add_argument("--known-on", type=_day, metavar="DATO", help="efter det, der var kendt den dag")
+    explain.add_argument("month", type=arguments.month, metavar="ÅÅÅÅ-MM")
+    explain.add_argument("--known-on", type=arguments.day, metavar="DATO", help="efter det, der var kendt den dag")
 
     verify = command("verify", _verify, "kontrollerer regnskabet og dets kæde")
     verify.add_argument("--head", metavar="HASH")
@@ -112,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     restore.add_argument("--register", metavar="URL", help="registerets database; ellers den, indstillingerne nævner")
 
     reports = command("reports", _reports, "alle rapporter og marts, som de ville have set ud efter det, der var kendt en dag")
-    reports.add_argument("--known-on", type=_day, required=True, metavar="DATO")
+    reports.add_argument("--known-on", type=arguments.day, required=True, metavar="DATO")
     reports.add_argument("--out", type=Path, required=True, metavar="MAPPE")
 
     up = command("up", _up, "starter Dagster og dashboards")
@@ -122,11 +113,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _new(options) -> int:
-    from sqlalchemy.orm import Session
-
     from settlement.faults import InputFault
     from settlement.instance import create_folders, home_folder
-    from settlement.ledger.register import add_user, open_register
+    from settlement.ledger.register import add_user, open_register, writing
     from settlement.reference import municipality_names
 
     code = options.municipality.lstrip("0")
@@ -135,7 +124,7 @@ def _new(options) -> int:
     instance = create_folders(home_folder(), code)
     engine = open_register(instance)
     if options.with_demo_users:
-        with Session(engine) as session, session.begin():
+        with writing(engine) as session:
             for name in ("anna", "bo"):
                 add_user(session, name, "controller")
     print(f"Ny instans for {municipality_names()[code]} i {instance.home}")
@@ -211,13 +200,16 @@ def _settle(options) -> int:
     from settlement.ledger import lines_file
     from settlement.ledger.booking import approve, book
     from settlement.ledger.delivery import deliver
+    from settlement.ledger.periods import name as period_name
     from settlement.ledger.proposals import lines_without_account
-    from settlement.ledger.register import MAY_BOOK, open_register, user_with_right
+    from settlement.ledger.register import MAY_BOOK, open_register, user_with_right, writing
     from settlement.processes import process
 
     chosen = process(options.process)
     instance = open_instance()
     engine = open_register(instance)
+    if options.period and not options.book:
+        raise UsageFault("Regnskabsperioden vælges, når der bogføres. Skriv også --book.")
     if options.book:
         if not (options.by and options.approved_by):
             raise UsageFault("Bogføring kræver to personer: --by A og --approved-by B.")
@@ -238,17 +230,16 @@ def _settle(options) -> int:
         f"Forslag {proposal.proposal_id}: {chosen.title}, {options.timing}, til og med {options.through:%Y-%m}: "
         f"{proposal.line_count} linjer, {lines_file.money_text(proposal.amount_oere)} kr."
     )
-    with Session(engine) as session:
-        unaccounted = lines_without_account(session, proposal.proposal_id)
+    unaccounted = lines_without_account(instance, proposal)
     if unaccounted:
         print(f"Advarsel: {unaccounted} linjer har ingen konto. Angiv konto på ydelsen eller en konteringsregel.")
     run = None
     if options.book and proposal.line_count:
-        with Session(engine) as session, session.begin():
+        with writing(engine) as session:
             approve(session, proposal.proposal_id, proposal.hash, options.approved_by)
-        run = book(instance, engine, proposal.proposal_id, options.by)
+        run = book(instance, engine, proposal.proposal_id, options.by, options.period)
         delivered = deliver(instance, engine)
-        print(f"Kørsel {run.run_no} er bogført. Hoved: {run.hash}")
+        print(f"Kørsel {run.run_no} er bogført i {period_name(run.accounting_year, run.accounting_period)}. Hoved: {run.hash}")
         print("Udbakke: " + ", ".join(f"{count} {status}" for status, count in sorted(delivered.items())))
     elif not proposal.line_count:
         print("Der er intet nyt at afregne.")
@@ -256,83 +247,42 @@ def _settle(options) -> int:
         rows = (
             lines_file.booked_rows(engine, run.run_no)
             if run
-            else lines_file.proposed_rows(engine, proposal.proposal_id)
+            else lines_file.proposed_rows(instance, proposal)
         )
         lines_file.write_rows(options.out, lines_file.HEADER, rows)
     return 0
 
 
-def _user_add(options) -> int:
+def _deliver(options) -> int:
+    from datetime import UTC
+
     from sqlalchemy.orm import Session
 
+    from ingestion.known import DENMARK
     from settlement.instance import open_instance
-    from settlement.ledger.register import add_user, open_register
+    from settlement.ledger.delivery import deliver, failed
+    from settlement.ledger.register import open_register
 
-    with Session(open_register(open_instance())) as session, session.begin():
+    instance = open_instance()
+    engine = open_register(instance)
+    delivered = deliver(instance, engine, at_once=options.now)
+    print("Udbakke: " + (", ".join(f"{count} {status}" for status, count in sorted(delivered.items())) or "tom"))
+    with Session(engine) as session:
+        left = failed(session)
+    for item in left:
+        again = item.next_attempt_at and item.next_attempt_at.replace(tzinfo=UTC).astimezone(DENMARK)
+        when = f", prøves igen {again:%d-%m-%Y kl. %H.%M}" if again else ""
+        print(f"{item.outbox_id} er forsøgt {item.attempts} {'gang' if item.attempts == 1 else 'gange'}{when}: {item.last_error}")
+    return 1 if left else 0
+
+
+def _user_add(options) -> int:
+    from settlement.instance import open_instance
+    from settlement.ledger.register import add_user, open_register, writing
+
+    with writing(open_register(open_instance())) as session:
         add_user(session, options.name, options.role, options.department)
     print(f"Brugeren «{options.name}» er oprettet som {options.role}.")
-    return 0
-
-
-def _hold_place(options) -> int:
-    from settlement.ledger import holds
-
-    return _hold_decided(
-        lambda session: holds.place(
-            session, user_name=options.by, from_month=options.from_month, reason=options.reason,
-            service_line_id=options.line, cpr=options.citizen, counterparty=options.payer,
-        ),
-        "venter på, at en anden bekræfter",
-    )  # fmt: skip
-
-
-def _hold_release(options) -> int:
-    from settlement.ledger import holds
-
-    return _hold_decided(
-        lambda session: holds.release(session, user_name=options.by, hold_id=options.hold_id, reason=options.reason),
-        "(ophævelse) venter på, at en anden bekræfter",
-    )
-
-
-def _hold_confirm(options) -> int:
-    from settlement.ledger import holds
-
-    return _hold_decided(
-        lambda session: holds.confirm(session, user_name=options.by, hold_id=options.hold_id), "er bekræftet og gælder"
-    )
-
-
-def _hold_decided(decide, what: str) -> int:
-    from sqlalchemy.orm import Session
-
-    from settlement.instance import open_instance
-    from settlement.ledger.register import open_register
-
-    with Session(open_register(open_instance())) as session, session.begin():
-        print(f"Tilbageholdelse {decide(session).hold_id} {what}.")
-    return 0
-
-
-def _hold_list(options) -> int:
-    from sqlalchemy.orm import Session
-
-    from settlement.instance import open_instance
-    from settlement.ledger import holds
-    from settlement.ledger.register import open_register
-
-    with Session(open_register(open_instance())) as session:
-        for state, found in (("gælder", holds.in_force(session)), ("venter", holds.waiting(session))):
-            for hold in found:
-                # A citizen's number stays in the register; the hold is known by its own.
-                target = f"ydelse {hold.service_line_id}" if hold.service_line_id else "en borger"
-                if hold.counterparty:
-                    target = f"modpart {hold.counterparty}"
-                released = f" (ophæver {hold.releases})" if hold.releases else ""
-                print(
-                    f"{hold.hold_id} {state}{released}: {target} fra {hold.from_month:%Y-%m}, {hold.decided_by} "
-                    f"{hold.decided_at:%d-%m-%Y}: {hold.reason}"
-                )
     return 0
 
 
@@ -440,26 +390,6 @@ def _up(options) -> int:
     from settlement.instance import open_instance
 
     return serve(open_instance(), options.dagster_port, options.dashboard_port)
-
-
-def _month(text: str) -> date:
-    from settlement.engine.calendar import parse_month
-
-    try:
-        return parse_month(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"«{text}» er ingen måned. Skriv åååå-mm.") from None
-
-
-def _day(text: str) -> date:
-    from datetime import datetime
-
-    for pattern in ("%d-%m-%Y", "%Y-%m-%d"):
-        try:
-            return datetime.strptime(text, pattern).date()
-        except ValueError:
-            continue
-    raise argparse.ArgumentTypeError(f"«{text}» er ingen dato. Skriv dd-mm-åååå eller åååå-mm-dd.")
 
 
 def _say(sentence: str) -> None:

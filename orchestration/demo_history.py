@@ -6,8 +6,6 @@ from __future__ import annotations
 import sys
 from datetime import date
 
-from sqlalchemy.orm import Session
-
 from ingestion.quality import judge_profiles
 from ingestion.warehouse import open_warehouse, receive
 from orchestration.pipeline import judge_unjudged, settle_process, waiting
@@ -15,7 +13,7 @@ from settlement.engine.calendar import add_months
 from settlement.instance import open_instance
 from settlement.ledger.booking import approve, book
 from settlement.ledger.delivery import deliver
-from settlement.ledger.register import open_register
+from settlement.ledger.register import open_register, writing
 from settlement.processes import PROCESSES
 
 
@@ -37,7 +35,7 @@ def main() -> None:
                     con, instance, engine, process=process, timing="bagud", through=through, booking_date=booking_date,
                     created_by="anna",
                 )  # fmt: skip
-                with Session(engine) as session, session.begin():
+                with writing(engine) as session:
                     approve(session, proposal.proposal_id, proposal.hash, "bo")
                 run = book(instance, engine, proposal.proposal_id, "anna")
                 if run:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ingestion.engine_input import bind
 from settlement.engine import settle
 from settlement.instance import Instance
-from settlement.ledger.proposals import compute, newest_proposals
+from settlement.ledger.proposals import newest_proposals, park
 
 HEADER = (
     "type", "aarsag", "kilde", "fil", "raekke", "kolonne", "vaerdi", "ydelse_id", "leverancemaaned", "besked",
@@ -40,9 +40,12 @@ def current_exceptions(con: duckdb.DuckDBPyConnection, instance: Instance, engin
         newest = newest_proposals(session)
     if newest:
         bind(con, instance, engine)
-        settle.entitle(con, own_municipality=instance.municipality, through=max(p.through for p in newest))
+        settle.entitle(
+            con, own_municipality=instance.municipality, through=max(p.through for p in newest),
+            spark_master=instance.spark_master,
+        )  # fmt: skip
     for proposal in newest:
-        compute(
+        park(
             con, instance, process=proposal.process, timing=proposal.timing, through=proposal.through,
             booking_date=proposal.booking_date,
         )  # fmt: skip

@@ -37,6 +37,6 @@ def explain(
     (timing,) = con.execute("SELECT timing FROM service_line WHERE service_line_id = ?", [service_line_id]).fetchone()
     for process in sorted({s.process for s in told.stretches} | {b.process for b in told.bookings}):
         if process in PROCESSES | ON_DEMAND:
-            proposals.compute(con, instance, process=process, timing=timing, through=month, booking_date=day)
+            proposals.differ(con, instance, process=process, timing=timing, through=month, booking_date=day)
             told = with_difference(con, told)
     yield from sentences(told)

@@ -35,7 +35,7 @@ Progress = Callable[[str], None]
 DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 SYSTEM_USER = "platformen"
 EXTRACT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-FROM_ENGINE = ("piece", "day_weight", "calendar_day")
+FROM_ENGINE = ("piece", "day_weight", "calendar_day", "manual_line")
 # What says when a row was written: its own moment, or that of the row of another table it belongs to.
 FOR_MARTS = {
     "settlement_run": "booked_at", "document": "settlement_run", "ledger_line": "settlement_run",
@@ -116,18 +116,13 @@ def propose_timings(
 def _propose(
     con, instance, engine, *, process, throughs: dict[str, date], booking_date, created_by, only_counterparty=None
 ) -> list[Proposal]:
-    """Entitlement is computed once, through the latest month; each timing's run takes its part of it."""
     book_opening(con, instance, engine)
     bind(con, instance, engine)
     bind_parties(con, instance, booking_date)
-    settle.entitle(con, own_municipality=instance.municipality, through=max(throughs.values()))
-    return [
-        propose(
-            instance, engine, con, process=process, timing=timing, through=through, booking_date=booking_date,
-            created_by=created_by, last_load_id=last_load_id(instance), only_counterparty=only_counterparty,
-        )
-        for timing, through in throughs.items()
-    ]  # fmt: skip
+    return propose(
+        instance, engine, con, process=process, throughs=throughs, booking_date=booking_date, created_by=created_by,
+        last_load_id=last_load_id(instance), only_counterparty=only_counterparty,
+    )  # fmt: skip
 
 
 def derive(
@@ -138,7 +133,7 @@ def derive(
 
     With `before`, of the register only what was written before that moment (UTC without zone).
     """
-    bind(con, instance, engine)
+    bind(con, instance, engine, before=before or datetime.max)
     settle.entitle(con, own_municipality=instance.municipality, through=date(horizon.year, 12, 1))
     con.execute(
         "CREATE SCHEMA IF NOT EXISTS settlement; CREATE SCHEMA IF NOT EXISTS ledger; CREATE SCHEMA IF NOT EXISTS reference"

@@ -14,11 +14,22 @@ from sqlalchemy.orm import Session
 
 from settlement.engine import settle
 from settlement.engine.calendar import month_end
-from settlement.explanation import Booking, Change, Explanation, Piece, Stretch, named, period_text, short_text
+from settlement.explanation import (
+    Booking,
+    Change,
+    Explanation,
+    LateClaim,
+    Piece,
+    Stretch,
+    named,
+    period_text,
+    short_text,
+)
 from settlement.faults import InputFault, StateFault
 from settlement.instance import Instance
+from settlement.ledger import holds, manual
 from settlement.ledger.frozen import thaw
-from settlement.ledger.models import Approval, LedgerLine, Proposal, ProposalLine, SettlementRun
+from settlement.ledger.models import Approval, Hold, HoldConfirmation, LedgerLine, Proposal, SettlementRun
 
 LEVELS = {"line_price": "individuel takst", "offer_price": "tilbuddets takst", "item_price": "katalogets takst"}
 UNITS = {
@@ -53,12 +64,17 @@ def entitled_and_booked(
     if not found:
         raise InputFault(f"Ydelsen {service_line_id} findes ikke. Kontrollér ydelse_id i ydelser.")
     line, files = found[0], _file_names(instance)
+    text = _line_text(line, files)
+    with Session(engine) as session:
+        if line["source_file"] == manual.SOURCE:
+            text += " " + manual.trace(session, line["source_row"], line["withdrawn"])
+        held = tuple(_holds(con, session, line, month))
     return Explanation(
-        service_line_id, month, basis, _line_text(line, files), tuple(_absences(con, line, month)),
+        service_line_id, month, basis, text, tuple(_absences(con, line, month)),
         tuple(_stretches(con, line, month, holidays, files)), tuple(_pieces(con, month)),
         tuple(_bookings(con, engine, month)), (), tuple(sorted(
             row["reason"] for row in _rows(con, "SELECT DISTINCT reason FROM blocked WHERE delivery_month = ?", [month])
-        )),
+        )), held,
     )  # fmt: skip
 
 
@@ -66,18 +82,20 @@ def with_difference(con: duckdb.DuckDBPyConnection, told: Explanation) -> Explan
     """The explanation with what the run would book or rests, after `settle.difference` on the same connection."""
     key = [told.service_line_id, told.month]
     rows = _rows(con, """
-        SELECT d.*, t.last_day FROM difference AS d LEFT JOIN late AS t
-            ON t.service_line_id = d.service_line_id AND t.delivery_month = d.delivery_month AND t.counterparty = d.counterparty
+        SELECT r.process, d.* FROM difference AS d, run AS r
         WHERE d.service_line_id = ? AND d.delivery_month = ? ORDER BY d.price_oere, d.counterparty, d.account""", key)
     changes = tuple(Change(
         r["process"], named(r["counterparty"]), r["account"], r["price_oere"], r["quantity_num"], r["quantity_den"],
-        r["amount_oere"], r["vat_oere"], r["corrects"], r["last_day"],
+        r["amount_oere"], r["vat_oere"], r["corrects"],
     ) for r in rows)  # fmt: skip
+    too_late = _rows(con, "FROM late WHERE service_line_id = ? AND delivery_month = ? ORDER BY counterparty", key)
+    claims = tuple(LateClaim(named(r["counterparty"]), r["net_oere"], r["last_day"]) for r in too_late)
     resting = _rows(con, "SELECT DISTINCT reason FROM parked WHERE service_line_id = ? AND delivery_month = ?", key)
     # The run's own reason is the one that counts: it has precedence over the lack of a price or payer.
     return replace(
         told,
         changes=told.changes + changes,
+        late=told.late + claims,
         parked=tuple(sorted({r["reason"] for r in resting} or told.parked)),
     )
 
@@ -114,30 +132,30 @@ def explain_proposal(
         return with_difference(con, told)
 
 
-def newest_proposal_of(engine: Engine, process: str, service_line_id: str, month: date) -> int | None:
-    """The proposal to explain a value by: the newest of the process and of the timing the line was last booked or
-    proposed with, else the newest of the process, else of all; None where nothing has been proposed."""
+def newest_proposal_of(instance: Instance, engine: Engine, process: str, service_line_id: str, month: date) -> int | None:
+    """The proposal to explain a value by: the newest of the process and of the timing the line has in it, else the newest
+    of the process, else of all; None where nothing has been proposed."""
     with Session(engine) as session:
-        newest = select(Proposal.proposal_id).order_by(Proposal.proposal_id.desc()).limit(1)
-        of_process = newest.where(Proposal.process == process, Proposal.through >= month)
-        timing = session.scalar(
-            select(Proposal.timing)
-            .join(ProposalLine, ProposalLine.proposal_id == Proposal.proposal_id)
-            .where(ProposalLine.service_line_id == service_line_id, Proposal.process == process)
-            .order_by(Proposal.proposal_id.desc())
-            .limit(1)
-        )
-        return (
-            session.scalar(of_process.where(Proposal.timing == (timing or "bagud")))
-            or session.scalar(of_process)
-            or session.scalar(newest)
-        )
+        newest = select(Proposal).where(Proposal.withdraws == "").order_by(Proposal.proposal_id.desc()).limit(1)
+        of_process = newest.where(Proposal.process == process, Proposal.through >= month, Proposal.only_counterparty == "")
+        known = session.scalars(of_process).first()
+        if known is None:
+            return getattr(session.scalars(newest).first(), "proposal_id", None)
+        timing = _frozen_timing(instance, known, service_line_id)
+        return (session.scalars(of_process.where(Proposal.timing == timing)).first() or known).proposal_id
+
+
+def _frozen_timing(instance: Instance, proposal: Proposal, service_line_id: str) -> str:
+    with duckdb.connect() as con:
+        thaw(con, instance.archive, proposal.input_hash)
+        found = con.execute("SELECT timing FROM service_line WHERE service_line_id = ?", [service_line_id]).fetchone()
+    return found[0] if found else proposal.timing
 
 
 # --- Reading the facts --------------------------------------------------------------------------------------------------
 
 
-def _rows(con, sql: str, parameters: list) -> list[dict]:
+def _rows(con, sql: str, parameters: list | dict) -> list[dict]:
     cursor = con.execute(sql, parameters)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -175,7 +193,16 @@ def _file_names(instance: Instance) -> dict[str, str]:
 def _source(files: dict[str, str], file_hash: str | None, row: int | None) -> str:
     if not file_hash:
         return "ukendt kilde"
+    if file_hash == manual.SOURCE:
+        return f"manuel linje {row}"
     return f"{files.get(file_hash, file_hash[:12])}, række {row}"
+
+
+def _rate_source(files: dict[str, str], source: str) -> str:
+    """The engine names a rate's source by the first 16 digits of its file's hash, and its row."""
+    prefix, _, row = source.partition(":")
+    whole = next((file_hash for file_hash in files if file_hash.startswith(prefix)), prefix)
+    return _source(files, whole, row)
 
 
 def _line_text(line: dict, files: dict[str, str]) -> str:
@@ -222,6 +249,21 @@ def _absences(con, line: dict, month: date) -> Iterator[str]:
         )
 
 
+def _holds(con, session: Session, line: dict, month: date) -> Iterator[str]:
+    """Who holds the line-month, or a counterparty of it, and why: the register's holds that the facts hold."""
+    facts = _rows(con, """
+        SELECT DISTINCT h.counterparty, h.from_month FROM hold AS h
+        WHERE h.from_month <= $month AND (h.service_line_id = $line OR h.counterparty IN (
+            SELECT counterparty FROM day_weight WHERE delivery_month = $month
+            UNION ALL SELECT counterparty FROM ledger_line WHERE delivery_month = $month))""",
+        {"month": month, "line": line["service_line_id"]})  # fmt: skip
+    known = {(fact["counterparty"] or "", fact["from_month"]) for fact in facts}
+    for hold in session.scalars(select(Hold).where(Hold.releases.is_(None)).order_by(Hold.hold_id)):
+        is_of_line = hold.counterparty or hold.service_line_id == line["service_line_id"] or hold.cpr == line["cpr"]
+        if is_of_line and (hold.counterparty, hold.from_month) in known and session.get(HoldConfirmation, hold.hold_id):
+            yield holds.trace(session, hold)
+
+
 def _stretches(con, line: dict, month: date, holidays, files) -> Iterator[Stretch]:
     posting = chr(31).join(line[c] or "" for c in ("function_code", "grouping_code", "cost_type_code"))
     keys = {
@@ -242,7 +284,7 @@ def _stretches(con, line: dict, month: date, holidays, files) -> Iterator[Stretc
         yield Stretch(
             _date(w["from_day"]), _date(w["to_day"]), w["weight"], w["basis"], _counts(line, w, holidays),
             w["quantity_e4"], w["absence_pct_e2"], numerator // shared, denominator // shared, w["price_oere"],
-            f"{LEVELS[level]}, {_source(files, w['rate_source_file'], w['rate_source_row'])}" if level else "ingen",
+            f"{LEVELS[level]}, {_rate_source(files, w['rate_source'])}" if level else "ingen",
             w["process"], _payer_text(w, at), _counterparty_text(w, line), _account_text(w, line, at),
         )  # fmt: skip
 

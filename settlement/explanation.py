@@ -83,7 +83,7 @@ class Booking:
 
 @dataclass(frozen=True)
 class Change:
-    """Entitled − booked on one key; `last_day` is the deadline of a claim raised too late."""
+    """Entitled − booked on one key: what the run would book."""
 
     process: str
     counterparty: str
@@ -94,7 +94,15 @@ class Change:
     amount_oere: int
     vat_oere: int
     corrects: str
-    last_day: date | None
+
+
+@dataclass(frozen=True)
+class LateClaim:
+    """What is owed beyond what is booked, and not booked because the last day to claim it is past; net, øre."""
+
+    counterparty: str
+    net_oere: int
+    last_day: date
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,8 @@ class Explanation:
     bookings: tuple[Booking, ...]
     changes: tuple[Change, ...] = ()
     parked: tuple[str, ...] = ()
+    holds: tuple[str, ...] = ()
+    late: tuple[LateClaim, ...] = ()
 
 
 def sentences(told: Explanation) -> Iterator[str]:
@@ -188,7 +198,9 @@ def outcome_sentences(told: Explanation) -> Iterator[str]:
     yield f"I alt bogført for {told.month:%Y-%m} (til og med {month_end(told.month):%d-%m-%Y}): {money_text(booked)} kr."
     for reason in told.parked:
         yield f"Måneden er parkeret ({reason}): {REASONS.get(reason, reason)}."
-    if not told.changes and not told.parked:
+        if reason == "tilbageholdt":
+            yield from told.holds
+    if not told.changes and not told.parked and not told.late:
         yield "Forskel: intet at bogføre."
     for c in told.changes:
         yield (
@@ -197,11 +209,11 @@ def outcome_sentences(told: Explanation) -> Iterator[str]:
             f"{f' og moms {money_text(c.vat_oere)} kr.' if c.vat_oere else ''}"
             f"{f', regulering af {c.corrects}' if c.corrects else ''}."
         )
-        if c.last_day:
-            yield (
-                f"Kravet mod {c.counterparty} er parkeret (for_sent): fristen var {c.last_day:%d-%m-%Y}. "
-                "En controller kan lade det komme med, med en begrundelse."
-            )
+    for claim in told.late:
+        yield (
+            f"Kravet på {money_text(claim.net_oere)} kr. mod {claim.counterparty} er parkeret (for_sent): "
+            f"fristen var {claim.last_day:%d-%m-%Y}. En controller kan lade det komme med, med en begrundelse."
+        )
 
 
 def named(counterparty: str | None) -> str:

@@ -29,17 +29,54 @@ payment_term_days = 30
 
 # register_url = "postgresql+psycopg://…"   # registeret ligger ellers i register.sqlite
 
+# spark_master = "spark://vært:7077"   # forslag beregnes på denne Spark-klynge; ellers her, af DuckDB
+
 # Første leverancemåned, hver proces afregnes fra; hvad der ligger før, har et tidligere system afregnet
 [afregnes_fra]
 # mellemkommunal = "2025-01"
+
+# Hvad en person skal se, før et forslag godkendes, og hvad der standser en bogføring; tallene er dem, der gælder uden linjen
+[graenser]
+# linje_kr = 250000             # en linje over dette beløb vises
+# linje_pct = 50                # en ydelse, der ændrer sig mere end dette mod måneden før, vises …
+# modpart_pct = 50              # … og en modpart, …
+# mindst_kr = 10000             # … når ændringen er over dette beløb
+# faerre_ydelser_pct = 10       # et fald i antallet af ydelser over dette vises
+# masse_ydelser = 20            # en takst, regel eller kontering, der ændrer så mange bogførte ydelser, er en masseændring
+# frigives_pct = 20             # en masseændring over dette af det bogførte skal frigives af en anden
+# stoppes_pct = 100             # en masseændring over dette kan ikke bogføres
 """
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Limits of `[graenser]`: amounts in øre, shares in per cent of what is compared with."""
+
+    line_oere: int = 250_000_00
+    line_pct: int = 50
+    counterparty_pct: int = 50
+    least_oere: int = 10_000_00
+    fewer_lines_pct: int = 10
+    mass_lines: int = 20
+    release_pct: int = 20
+    stop_pct: int = 100
+
+
+# Key in the settings → field, and how many of the field's units one of the settings' is.
+BOUNDS = {
+    "linje_kr": ("line_oere", 100), "linje_pct": ("line_pct", 1), "modpart_pct": ("counterparty_pct", 1),
+    "mindst_kr": ("least_oere", 100), "faerre_ydelser_pct": ("fewer_lines_pct", 1), "masse_ydelser": ("mass_lines", 1),
+    "frigives_pct": ("release_pct", 1), "stoppes_pct": ("stop_pct", 1),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Instance:
     """Paths and settings of one instance.
 
-    `municipality` is the own code without leading zeros; `settles_from` the first delivery month by process.
+    `municipality` is the own code without leading zeros; `settles_from` the first delivery month by process;
+    `spark_master` the address of the cluster that computes proposals, None where DuckDB does; `bounds` what is listed
+    before approval and what stops a booking.
     """
 
     home: Path
@@ -49,6 +86,8 @@ class Instance:
     payment_term_days: int
     register_url: str
     settles_from: dict[str, date]
+    spark_master: str | None = None
+    bounds: Bounds = Bounds()
 
     @property
     def landing(self) -> Path:
@@ -102,7 +141,18 @@ def open_instance(home: Path | None = None) -> Instance:
         payment_term_days=int(settings["payment_term_days"]),
         register_url=settings.get("register_url", f"sqlite:///{home / 'register.sqlite'}"),
         settles_from={p: date.fromisoformat(f"{month}-01") for p, month in settings.get("afregnes_fra", {}).items()},
+        spark_master=settings.get("spark_master"),
+        bounds=_bounds(settings.get("graenser", {})),
     )
+
+
+def _bounds(written: dict) -> Bounds:
+    for key, value in written.items():
+        if key not in BOUNDS or type(value) is not int or value < 0:
+            raise StateFault(
+                f"Grænsen {key} = {value} i settings.toml kan ikke bruges. Skriv et helt tal ved en af: {', '.join(BOUNDS)}."
+            )
+    return Bounds(**{BOUNDS[key][0]: value * BOUNDS[key][1] for key, value in written.items()})
 
 
 def create_folders(home: Path, municipality: str) -> Instance:

@@ -15,7 +15,7 @@ from settlement.ledger.verify import verify
 
 BOOKED = ("settlement_run", "document", "ledger_line", "posting", "number_series")
 ADDED_TO = (
-    "proposal", "proposal_line", "proposal_party", "parked_line", "approval", "decision", "access_log", "gate_verdict",
+    "proposal", "proposal_party", "parked_line", "approval", "decision", "access_log", "gate_verdict",
 )  # fmt: skip
 
 

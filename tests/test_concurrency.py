@@ -1,6 +1,7 @@
 """Ten processes at once, each with an engine of its own, on both databases: one books, the others say so."""
 
 import multiprocessing
+from datetime import date
 
 import pytest
 from postgres import POSTGRESQL, SQLITE, new_database, use_register
@@ -10,9 +11,10 @@ from test_ledger import WORLD
 
 from settlement.faults import StateFault
 from settlement.instance import open_instance
+from settlement.ledger import holds
 from settlement.ledger.booking import approve, book, kept_heads
-from settlement.ledger.models import Document, LedgerLine, NumberSeries, Proposal, SettlementRun, User
-from settlement.ledger.register import add_user, open_register
+from settlement.ledger.models import Document, Hold, LedgerLine, NumberSeries, Proposal, SettlementRun, User
+from settlement.ledger.register import add_user, open_register, writing
 from settlement.ledger.verify import verify
 
 TEN = 10
@@ -44,8 +46,8 @@ def at_once(instance, jobs):
 
 def _proposals(platform, dates):
     """Approved proposals of one head, one per booking date."""
-    for date in dates:
-        platform.must("settle", "mellemkommunal", "--through", "2025-02", "--date", date, "--by", "anna")
+    for day in dates:
+        platform.must("settle", "mellemkommunal", "--through", "2025-02", "--date", day, "--by", "anna")
     instance = open_instance(platform.home)
     engine = open_register(instance)
     with Session(engine) as session, session.begin():
@@ -103,7 +105,7 @@ def test_ten_open_an_empty_register(database, make_platform, request):
 
     def add(name):
         def job(_, engine):
-            with Session(engine.execution_options(immediate=True)) as session, session.begin():
+            with writing(engine) as session:
                 add_user(session, name, "revisor")
             return name
 
@@ -114,6 +116,27 @@ def test_ten_open_an_empty_register(database, make_platform, request):
     assert at_once(instance, [add(name) for name in names]) == [("answer", name) for name in names]
     with Session(open_register(instance)) as session:
         assert sorted(session.scalars(select(User.name))) == names
+
+
+def test_ten_who_decide_at_once_are_all_heard(either_platform):
+    """Each reads who may decide before it writes: none is overtaken in between and refused."""
+
+    def place(line):
+        def job(_, engine):
+            for month in range(1, 6):
+                with writing(engine) as session:
+                    holds.place(
+                        session, user_name="anna", from_month=date(2025, month, 1), reason="Klage", service_line_id=line
+                    )
+            return line
+
+        return job
+
+    instance = open_instance(either_platform.home)
+    lines = [f"Y{i}" for i in range(TEN)]
+    assert at_once(instance, [place(line) for line in lines]) == [("answer", line) for line in lines]
+    with Session(open_register(instance)) as session:
+        assert session.scalar(select(func.count()).select_from(Hold)) == 5 * TEN
 
 
 def test_a_register_that_stays_busy_is_told(platform):

@@ -13,6 +13,7 @@ from settlement.faults import StateFault
 from settlement.instance import open_instance
 from settlement.ledger.guards import OpenBooking
 from settlement.ledger.models import User
+from settlement.ledger.periods import is_closed
 from settlement.ledger.register import HEAD, _sqlite_begin, _sqlite_connect, now, open_register, upgrade
 
 
@@ -62,6 +63,7 @@ def test_a_register_of_the_first_version_with_rows_is_migrated(empty):
             "judged_at) VALUES (1, 1, 'opus', 'rækker', 'x', '1', 'grøn', '', '2025-01-01 00:00:00')"
         ))  # fmt: skip
         session.execute(text("INSERT INTO number_series (series, year, last) VALUES ('F', 2025, 7)"))
+        session.execute(text("INSERT INTO closed_period VALUES (2024, 12, 'en tidligere', '2025-01-31 00:00:00.000000')"))
     assert _version(engine) == "0001"
     engine.dispose()
     migrated = open_register(empty)
@@ -70,6 +72,7 @@ def test_a_register_of_the_first_version_with_rows_is_migrated(empty):
     with Session(migrated) as session:
         assert session.get(User, "anna").role == "controller"
         assert session.execute(text("SELECT last FROM number_series")).scalar() == 7
+        assert is_closed(session, 2024, 12) and not is_closed(session, 2025, 1)
         with pytest.raises(DBAPIError, match="never"):
             session.execute(text("UPDATE gate_verdict SET verdict = 'rød'"))
 

@@ -370,6 +370,26 @@ def late_is_judged_by_counterparty(rules):
     assert moved.run(booking_date=date(2026, 1, 1)) == [-1000_00]
 
 
+def late_is_judged_by_the_net(rules):
+    """A claim booked in time and lowered by less than its amount is no claim that is raised now."""
+    world = Small(rules)
+    assert world.book(booking_date=date(2024, 5, 1)) == [3_100_00]
+    world = Small(rules, rates=({"price_oere": 90_00},), engine=world.engine)
+    assert sorted(world.run(booking_date=date(2026, 5, 1))) == [-3_100_00, 2_790_00]
+
+
+def months_before_the_first_weigh_nothing(rules):
+    world = Small(rules, line={"end_date": date(2024, 3, 31)})
+    settle.entitle(world.engine.con, own_municipality=OWN, through=date(2024, 3, 31), since=date(2024, 3, 1), rules=rules)
+    assert world.amounts() == [3_100_00]
+
+
+def a_line_without_a_name_is_called_by_its_item(rules):
+    world = Small(rules)
+    world.run()
+    assert world.engine.con.execute("SELECT item_name FROM proposed").fetchall() == [("K",)]
+
+
 MUTANTS = [
     # step, text, replacement, the check that kills it
     ("span", "THEN end_day - 1", "THEN end_day", departure_day_unpaid),
@@ -440,10 +460,13 @@ MUTANTS = [
     ("parked", "h.counterparty = w.counterparty", "false", hold_on_a_counterparty),
     ("parked", "(h.service_line_id = g.service_line_id OR", "(", hold_rests_what_is_booked),
     ("late", "r.booking_date > t.last_day", "r.booking_date >= t.last_day", late_after_the_last_day),
-    ("late", "c.net_oere > 0", "c.net_oere <> 0", late_credit_is_booked),
-    ("late", " AND a.service_line_id IS NULL", "", late_but_allowed),
-    ("late", " WHERE process = 'mellemkommunal'", "", late_is_intermunicipal_only),
-    ("proposed", " AND t.counterparty = d.counterparty", "", late_is_judged_by_counterparty),
+    ("late", "sum(c.amount_oere) > 0", "sum(c.amount_oere) <> 0", late_credit_is_booked),
+    ("late", "WHERE a.service_line_id IS NULL", "", late_but_allowed),
+    ("late", "r.process = 'mellemkommunal'\n        AND ", "", late_is_intermunicipal_only),
+    ("late", "-g.amount_oere", "g.amount_oere", late_is_judged_by_the_net),
+    ("difference", "\n        AND t.counterparty = p.counterparty", "", late_is_judged_by_counterparty),
+    ("span", "greatest(first.month_number, r.first_month)", "first.month_number", months_before_the_first_weigh_nothing),
+    ("proposed", "coalesce(i.name, i.item_code)", "i.name", a_line_without_a_name_is_called_by_its_item),
 ]  # fmt: skip
 CHECKS = list(dict.fromkeys(mutant[3] for mutant in MUTANTS))
 

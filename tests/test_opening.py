@@ -2,7 +2,7 @@
 
 import json
 
-from sqlalchemy import create_engine, event, func, select, text
+from sqlalchemy import create_engine, event, func, inspect, select, text
 from sqlalchemy.orm import Session
 from test_ledger import WORLD
 
@@ -81,15 +81,12 @@ def test_a_booked_register_of_the_first_version_is_migrated_and_verifies(either_
             connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
             connection.commit()
     engine.dispose()
-    del rows["open_booking"]
+    rows["open_booking"] = []
     previous = ""
     for run in sorted(rows["settlement_run"], key=lambda run: run["run_no"]):
         run["previous_hash"] = previous
         documents = sorted((d for d in rows["document"] if d["run_no"] == run["run_no"]), key=lambda d: d["counterparty"])
         previous = run["hash"] = hashing.digest([*(run[f] for f in hashing.RUN_FIELDS[1]), *(d["hash"] for d in documents)])
-        del run["sequence"], run["hash_version"]
-    for posting in rows["posting"]:
-        del posting["run_no"]
     if engine.dialect.name == "sqlite":
         (platform.home / "register.sqlite").unlink()
     first = create_engine(instance.register_url)
@@ -99,7 +96,11 @@ def test_a_booked_register_of_the_first_version_is_migrated_and_verifies(either_
     upgrade(first, "0001")
     with first.begin() as connection:
         for table in Base.metadata.sorted_tables:
-            for row in rows.get(table.name, ()):
+            if not inspect(connection).has_table(table.name):
+                continue
+            there = {column["name"] for column in inspect(connection).get_columns(table.name)}  # then
+            for whole in rows[table.name]:
+                row = {name: value for name, value in whole.items() if name in there}
                 names = ", ".join(f'"{name}"' for name in row)
                 connection.execute(text(f"INSERT INTO {table.name} ({names}) VALUES ({', '.join(f':{n}' for n in row)})"), row)
         if first.dialect.name == "postgresql":

@@ -100,17 +100,17 @@ def _documents(instance: Instance, engine, run_no: int) -> None:
             key="document",
         )
         _files(instance, [item for item in items if item["document_number"] == number])
-        _explain(instance, engine, run_no, by_number[number]["counterparty"])
+        _explain(instance, engine, run_no, number)
     _files(instance, [item for item in items if item["document_number"] is None])
 
 
-def _explain(instance: Instance, engine, run_no: int, counterparty: str) -> None:
+def _explain(instance: Instance, engine, run_no: int, number: str) -> None:
     """A booked line is explained by the proposal it was: the same lines and the same frozen facts."""
     with Session(engine) as session:
         proposal_id = session.get(SettlementRun, run_no).proposal_id
     if proposal_id is None:  # what an earlier system charged was not computed here
         return
-    lines = reg.line_rows(engine, reg.lines(engine, proposal_id, counterparty=counterparty), parts.ROWS_SHOWN)
+    lines = reg.document_lines(engine, run_no, number, parts.ROWS_SHOWN)
     explained.choose(instance, engine, lines, "amount", key="explain-booked", proposal_id=proposal_id)
 
 

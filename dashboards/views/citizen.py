@@ -6,14 +6,13 @@ import re
 from decimal import Decimal
 
 import streamlit as st
-from sqlalchemy.orm import Session
 
 from dashboards import charts, desk, explained, parts
 from dashboards import format as fmt
 from dashboards.published import PublishedPersons, Row, open_persons
 from settlement.faults import Fault
 from settlement.ledger.access import log_access
-from settlement.ledger.register import MAY_SEE_CITIZENS
+from settlement.ledger.register import MAY_SEE_CITIZENS, writing
 
 FOUND = "citizen-looked-up"
 LOOK_UP, EXPORT = "opslag", "eksport"
@@ -78,7 +77,7 @@ def _search(engine, user) -> None:
 
 def _log(engine, user, action: str, cpr: str, purpose: str) -> bool:
     try:
-        with Session(engine) as session, session.begin():
+        with writing(engine) as session:
             log_access(session, user.name, action, cpr, purpose)
     except Fault as refusal:
         st.error(str(refusal), icon=":material/block:")

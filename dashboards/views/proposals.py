@@ -16,7 +16,7 @@ from settlement.ledger.decisions import allow_late
 from settlement.ledger.delivery import deliver
 from settlement.ledger.models import Proposal
 from settlement.ledger.proposals import open_proposals
-from settlement.ledger.register import MAY_BOOK
+from settlement.ledger.register import MAY_BOOK, writing
 
 VIEWS = ("Åbne forslag", "Bogførte kørsler")
 NOTICE = "settlement-notice"
@@ -165,7 +165,7 @@ def _decide(instance, engine, user, proposal: Proposal, approval: Row | None) ->
         )
     try:
         if wants_approval:
-            with Session(engine) as session, session.begin():
+            with writing(engine) as session:
                 approve(session, proposal.proposal_id, proposal.hash, user.name)
             st.session_state[NOTICE] = (
                 f"Forslag {proposal.proposal_id} er godkendt af {user.name}. En anden kan nu bogføre det."
@@ -312,7 +312,7 @@ def _allow_late(engine, user, late: list[Row], names: dict) -> None:
         reason = st.text_input("Begrundelse", key="late-reason")
         if st.form_submit_button("Lad kravet komme med"):
             try:
-                with Session(engine) as session, session.begin():
+                with writing(engine) as session:
                     allow_late(
                         session,
                         user_name=user.name,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import streamlit as st
-from sqlalchemy.orm import Session
 
 from dashboards import desk, parts
 from dashboards import format as fmt
 from dashboards.published import Published, Row
 from settlement.faults import Fault
 from settlement.ledger.decisions import set_aside_refused
-from settlement.ledger.register import MAY_BOOK
+from settlement.ledger.register import MAY_BOOK, writing
 
 DEFINITION = (
     "Rækker læst = godkendt + karantæne + ikke brugt (rækker, som kildens mapping ikke bruger). Karantæne: rækken "
@@ -219,7 +218,7 @@ def _set_aside(engine, user, parking: list[Row]) -> None:
         reason = st.text_input("Begrundelse", key="aside-reason")
         if st.form_submit_button("Sæt til side"):
             try:
-                with Session(engine) as session, session.begin():
+                with writing(engine) as session:
                     set_aside_refused(
                         session,
                         user_name=user.name,

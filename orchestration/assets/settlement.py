@@ -27,7 +27,7 @@ MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH, fmt="%Y-%m", tim
 ENGINE_INPUTS = [warehouse_key("canonical", table) for table in INPUTS if table in contracts()] + [REFUSED]
 PARTIES = [warehouse_key("canonical", table) for table in ("counterparty", "department")]
 BOOKED = dg.AssetKey(["register", "ledger", "settlement_run"])
-PIECE, DAY_WEIGHT, CALENDAR = (warehouse_key("settlement", table) for table in FROM_ENGINE)
+PIECE, DAY_WEIGHT, CALENDAR, MANUAL = (warehouse_key("settlement", table) for table in FROM_ENGINE)
 MUNICIPALITY = warehouse_key("reference", "municipality")
 
 booked_runs = dg.AssetSpec(
@@ -104,10 +104,11 @@ def _proposal_metadata(session: Session, proposal: Proposal, lines_before: str |
 def _for_marts_specs() -> Iterator[dg.AssetSpec]:
     descriptions = {
         CALENDAR: "One calendar day, with the weekdays and thirtieths up to and including it.",
+        MANUAL: "One manual line that two people have decided, with the service line it is settled as.",
         DAY_WEIGHT: "One stretch of days in a month on which a line's price, payer, account and absence stand still.",
         PIECE: "One piece of entitlement: process × service line × month × unit price × counterparty × account.",
     }
-    deps = {PIECE: [DAY_WEIGHT], DAY_WEIGHT: [*ENGINE_INPUTS, CALENDAR], CALENDAR: []}
+    deps = {PIECE: [DAY_WEIGHT], DAY_WEIGHT: [*ENGINE_INPUTS, CALENDAR, MANUAL], CALENDAR: [], MANUAL: []}
     for key, description in descriptions.items():
         yield dg.AssetSpec(key, description=description, deps=deps[key], group_name="settlement", owners=[SETTLEMENT],
                            kinds={"duckdb", "sql"})  # fmt: skip

@@ -5,7 +5,8 @@ All functions work on a DuckDB connection whose temporary schema holds the input
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 from settlement.engine.calendar import month_end, months_between, public_holidays
 from settlement.faults import InputFault, ParameterMissing
 
-VERSION = "2"
+VERSION = "3"
 SQL = Path(__file__).parent / "sql"
 EPOCH = date(1970, 1, 1)
 
@@ -59,9 +60,10 @@ INPUTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-# The engine's sentences in order; `span` and `dated` are kept, what is larger is read through.
-STEPS = ("dated", "span", "day_weight", "blocked", "piece", "parked", "difference", "late", "proposed")
-KEPT = {"dated", "span", "blocked", "parked", "difference", "late"}
+# The engine's sentences in order: what is kept as a table is read often or small, what is larger is read through.
+STEPS = ("dated", "span", "day_weight", "blocked", "piece", "parked", "late", "difference", "proposed")
+ENTITLED = STEPS[:5]
+KEPT = {"dated", "span", "blocked", "parked", "late", "difference"}
 
 
 def sentences() -> dict[str, str]:
@@ -74,12 +76,16 @@ def entitle(
     *,
     own_municipality: str,
     through: date,
+    since: date = date.min,
     rules: Mapping[str, str] | None = None,
     holidays: Collection[date] | None = None,
+    spark_master: str | None = None,
 ) -> None:
-    """Computes what every service line is worth for every delivery month up to `through` (its last day).
+    """Computes what every service line is worth for every delivery month up to `through` (its last day), from `since` on:
+    the first month that any run to follow compares.
 
-    `rules` (SQL by step) and `holidays` are those a booked run kept; else those of now.
+    `rules` (SQL by step) and `holidays` are those a booked run kept; else those of now. With `spark_master` the kept
+    steps, of `difference` on this connection too, are computed on that cluster; else by DuckDB. Their rows are the same.
 
     Leaves the temporary tables `dated`, `span` and `blocked` and the views `day_weight` and `piece` (grains in their
     SQL files). A piece whose amount does not fit in 64 bits is refused where it is read: `OVERFLOW`.
@@ -87,19 +93,28 @@ def entitle(
     horizon = month_end(through)
     con.execute("""
         CREATE OR REPLACE TEMP TABLE run (
-            own_municipality VARCHAR, horizon_day BIGINT, process VARCHAR, timing VARCHAR, through DATE, booking_date DATE,
-            settles_from DATE, only_counterparty VARCHAR)""")
-    con.execute("INSERT INTO run (own_municipality, horizon_day) VALUES (?, ?)", [own_municipality, (horizon - EPOCH).days])
-    first = con.execute(
-        "SELECT min(d) FROM (SELECT min(start_date) AS d FROM service_line UNION ALL SELECT min(delivery_month) FROM ledger_line)"
-    ).fetchone()[0]
-    _bind_calendar(con, min(first or horizon, horizon), horizon, holidays)
+            own_municipality VARCHAR, first_month BIGINT, horizon_day BIGINT, process VARCHAR, timing VARCHAR,
+            through DATE, booking_date DATE, settles_from DATE, only_counterparty VARCHAR)""")
+    con.execute(
+        "INSERT INTO run (own_municipality, first_month, horizon_day) VALUES (?, ?, ?)",
+        [own_municipality, since.year * 12 + since.month - 1, (horizon - EPOCH).days],
+    )
+    _bind_calendar(con, first_month(con, horizon), horizon, holidays)
+    con.execute("SET VARIABLE spark_master = ?", [spark_master])
     rules = rules or sentences()
-    for step in ("dated", "span", "day_weight", "blocked", "piece"):
+    for step in ENTITLED:
         _compute(con, step, rules)
 
 
-def difference(
+def first_month(con: duckdb.DuckDBPyConnection, horizon: date) -> date:
+    """The first month that any line or booking touches, at the latest the horizon's."""
+    first = con.execute("""
+        SELECT min(d) FROM (SELECT min(start_date) AS d FROM service_line UNION ALL SELECT min(delivery_month) FROM ledger_line)
+    """).fetchone()[0]
+    return min(first or horizon, horizon).replace(day=1)
+
+
+def rest(
     con: duckdb.DuckDBPyConnection,
     *,
     process: str,
@@ -110,12 +125,11 @@ def difference(
     only_counterparty: str | None = None,
     rules: Mapping[str, str] | None = None,
 ) -> None:
-    """Computes what a run would book, after `entitle` through at least `through`.
+    """Computes what a run leaves out, after `entitle` of at least the months from `settles_from` through `through`.
 
     `settles_from` is the first delivery month the instance settles the process from; with `only_counterparty` the run
-    books that one's lines alone. Leaves the temporary tables `parked`, `difference` and `late`, and the view `proposed`
-    (a proposed line each, late claims left out). Raises InputFault where an amount does not fit in 64 bits,
-    ParameterMissing where a claim is raised whose deadline has no value in `claim_deadline`.
+    books that one's lines alone. Leaves the temporary tables `parked` and `late`. Raises InputFault where an amount does
+    not fit in 64 bits, ParameterMissing where a claim is raised whose deadline has no value in `claim_deadline`.
     """
     con.execute(
         "UPDATE run SET process = ?, timing = ?, through = ?, booking_date = ?, settles_from = ?, only_counterparty = ?",
@@ -123,10 +137,6 @@ def difference(
     )
     rules = rules or sentences()
     _compute(con, "parked", rules)
-    try:
-        _compute(con, "difference", rules)
-    except duckdb.OutOfRangeException as overflow:
-        raise InputFault(_overflow_sentence(con)) from overflow
     _compute(con, "late", rules)
     unknown = con.execute("SELECT claim_kind, delivery_month FROM late WHERE last_day IS NULL LIMIT 1").fetchone()
     if unknown:
@@ -134,16 +144,60 @@ def difference(
             f"Fristen for krav af arten {unknown[0]} har ingen værdi for {unknown[1]:%Y-%m}. "
             "Tilføj den i data/reference/parameters.csv."
         )
+
+
+def difference(con: duckdb.DuckDBPyConnection, *, rules: Mapping[str, str] | None = None, to: Path | None = None, **run) -> None:
+    """Computes what a run would book; `run` and faults are those of `rest`, which comes first.
+
+    Leaves, beside what `rest` leaves, the temporary table `difference` (with `to`: that Parquet file, read through) and
+    the view `proposed`: the lines with what is known of their service lines.
+    """
+    rules = rules or sentences()
+    rest(con, rules=rules, **run)
+    _compute(con, "difference", rules, to)
     _compute(con, "proposed", rules)
 
 
-def _compute(con, step: str, rules: Mapping[str, str]) -> None:
-    kind = "TABLE" if step in KEPT else "VIEW"
-    # The joins of the difference stand in the right order: many pieces against few facts. DuckDB cannot know how many
-    # months a span unnests to, and would build its hash tables of the pieces (five times slower, twice the memory).
-    con.execute(f"SET disabled_optimizers = '{'join_order,build_side_probe_side' if step == 'difference' else ''}'")
+def _compute(con, step: str, rules: Mapping[str, str], to: Path | None = None) -> None:
+    """One step as a table or view; with `to` as that file, read through."""
+    _forget(con, step)
     try:
-        con.execute(f"CREATE OR REPLACE TEMP {kind} {step} AS {rules[step]}")
+        with _joined_as_written(con):
+            on_cluster = step in KEPT and _computed_on_cluster(con, step, rules)
+            if to:
+                con.execute(f"COPY ({f'FROM {step}' if on_cluster else rules[step]}) TO '{to}' (FORMAT parquet, COMPRESSION zstd)")
+                _forget(con, step)
+                con.execute(f"CREATE TEMP VIEW {step} AS FROM read_parquet('{to}')")
+            elif not on_cluster:
+                con.execute(f"CREATE TEMP {'TABLE' if step in KEPT else 'VIEW'} {step} AS {rules[step]}")
+    except (duckdb.OutOfRangeException, duckdb.ConversionException, OverflowError) as overflow:
+        raise InputFault(_overflow_sentence(con)) from overflow
+
+
+def _forget(con, step: str) -> None:
+    """Drops what a run computed before on this connection has left of a step."""
+    for kind in ("TABLE", "VIEW"):
+        with suppress(duckdb.CatalogException):  # it is of the other kind
+            con.execute(f"DROP {kind} IF EXISTS temp.{step}")
+
+
+def _computed_on_cluster(con, step: str, rules: Mapping[str, str]) -> bool:
+    """Whether the instance has a cluster; then the step's table comes from there."""
+    (spark_master,) = con.execute("SELECT getvariable('spark_master')").fetchone()
+    if spark_master:
+        from settlement.engine import spark  # an extra of the package
+
+        spark.compute(con, spark_master, step, rules=rules, kept=KEPT, inputs=INPUTS)
+    return bool(spark_master)
+
+
+@contextmanager
+def _joined_as_written(con) -> Iterator[None]:
+    """The joins stand in the right order: many pieces against few facts. DuckDB cannot know how many months a span
+    unnests to, and would build its hash tables of the pieces (five times slower, twice the memory)."""
+    con.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    try:
+        yield
     finally:
         con.execute("RESET disabled_optimizers")
 

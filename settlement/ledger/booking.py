@@ -8,30 +8,28 @@ import json
 import os
 from collections.abc import Iterable
 from datetime import timedelta
-from itertools import groupby
 
+import duckdb
 from sqlalchemy import Engine, func, insert, select, text
 from sqlalchemy.orm import Session
 
 from settlement.faults import StateFault
 from settlement.instance import Instance
-from settlement.ledger import hashing
+from settlement.ledger import bulk, hashing, mirror, periods
 from settlement.ledger.gates import demand_green
 from settlement.ledger.guards import booking_opened
 from settlement.ledger.models import (
     Approval,
-    ClosedPeriod,
     Document,
     LedgerLine,
     NumberSeries,
     OutboxItem,
     Posting,
     Proposal,
-    ProposalLine,
     ProposalParty,
     SettlementRun,
 )  # fmt: skip
-from settlement.ledger.proposals import newest_hash
+from settlement.ledger.proposals import newest_hash, opened
 from settlement.ledger.register import MAY_BOOK, now, user_with_right
 from settlement.processes import process as process_named
 from settlement.reference import posting_account
@@ -64,9 +62,12 @@ def approve(session: Session, proposal_id: int, proposal_hash: str, user_name: s
         )
 
 
-def book(instance: Instance, engine: Engine, proposal_id: int, user_name: str) -> SettlementRun | None:
+def book(
+    instance: Instance, engine: Engine, proposal_id: int, user_name: str, accounting_period: tuple[int, int] | None = None
+) -> SettlementRun | None:
     """Books an approved proposal: numbers, documents, lines, postings, chain and outbox in one transaction.
 
+    `accounting_period` (year, period) may be the open supplementary period of the year before; else the booking date's.
     Returns the run; None for an empty proposal, which makes no run. A proposal booked before gives its run again.
     Raises StateFault where rights, approval, ledger head, gates or accounting period forbid it.
     """
@@ -84,17 +85,21 @@ def book(instance: Instance, engine: Engine, proposal_id: int, user_name: str) -
         if proposal.line_count == 0:
             return None
         approval = _demand_bookable(session, proposal, user_name)
-        run = _new_run(session, proposal, approval, user_name)
-        with booking_opened(session, run.run_no):
-            documents = _documents(session, instance, proposal, run)
+        period = periods.demand_open(session, proposal.booking_date, accounting_period)
+        run = _new_run(session, proposal, approval, user_name, period)
+        with opened(instance, proposal) as con, booking_opened(session, run.run_no):
+            _number(con, session)
+            documents = _documents(con, session, instance, proposal, run)
             run.hash = hashing.run_hash(run, [d.hash for d in documents])
             session.add(run)
             session.flush()
             session.add_all(documents)
             session.flush()
-            _insert_lines(session, proposal, run, documents)
+            _insert_lines(con, session, proposal, run, documents)
             insert_postings(session, run, documents)
             _fill_outbox(session, run, documents)
+            # Before the commit: where this process is stopped, the file lies under the hash of a run that never was.
+            mirror.keep(con, "booked", mirror.file_of(instance, run.run_no, run.hash))
     keep_heads(instance, engine)
     return run
 
@@ -112,18 +117,17 @@ def _demand_bookable(session: Session, proposal: Proposal, user_name: str) -> Ap
             f"Der er bogført i {proposal.process}, siden forslag {proposal.proposal_id} blev lavet. Lav et nyt forslag."
         )
     demand_green(session, proposal.last_load_id)
-    year, period = proposal.booking_date.year, proposal.booking_date.month
-    if session.get(ClosedPeriod, (year, period)):
-        raise StateFault(f"Regnskabsperioden {year}-{period:02d} er lukket. Vælg en bogføringsdato i en åben periode.")
     return approval
 
 
-def _new_run(session: Session, proposal: Proposal, approval: Approval, user_name: str) -> SettlementRun:
+def _new_run(
+    session: Session, proposal: Proposal, approval: Approval, user_name: str, accounting_period: tuple[int, int]
+) -> SettlementRun:
     newest = session.scalar(select(func.max(SettlementRun.run_no)).where(SettlementRun.run_no > 0)) or 0
     return SettlementRun(
         run_no=newest + 1, sequence=next_sequence(session), proposal_id=proposal.proposal_id, process=proposal.process,
         timing=proposal.timing, through=proposal.through, booking_date=proposal.booking_date,
-        accounting_year=proposal.booking_date.year, accounting_period=proposal.booking_date.month,
+        accounting_year=accounting_period[0], accounting_period=accounting_period[1],
         booked_at=now(), booked_by=user_name, approved_by=approval.approved_by,
         engine_version=proposal.engine_version, input_hash=proposal.input_hash,
         lines_hash=proposal.lines_hash, amount_oere=proposal.amount_oere, vat_oere=proposal.vat_oere,
@@ -136,24 +140,33 @@ def next_sequence(session: Session) -> int:
     return (session.scalar(select(func.max(SettlementRun.sequence))) or 0) + 1
 
 
-def _documents(session: Session, instance: Instance, proposal: Proposal, run: SettlementRun) -> list[Document]:
+def _number(con: duckdb.DuckDBPyConnection, session: Session) -> None:
+    """Leaves `numbered`: the proposal's lines in the order of the ledger file, numbered on from the ledger's last."""
+    last = session.scalar(select(func.max(LedgerLine.line_number)).where(LedgerLine.line_number > 0)) or 0
+    con.execute(
+        f"""CREATE TEMP TABLE numbered AS
+        SELECT
+            row_number() OVER (ORDER BY service_line_id, delivery_month, price_oere, counterparty, account) + {last} AS line_number,
+            *, {hashing.line_hash_sql()} AS content_hash
+        FROM proposed ORDER BY line_number"""
+    )
+
+
+def _documents(
+    con: duckdb.DuckDBPyConnection, session: Session, instance: Instance, proposal: Proposal, run: SettlementRun
+) -> list[Document]:
     """One document per counterparty (its EAN is one), numbered without gaps per series and year."""
     parties = {
         p.counterparty: p
         for p in session.scalars(select(ProposalParty).where(ProposalParty.proposal_id == proposal.proposal_id))
     }
-    line = ProposalLine
-    rows = session.execute(
-        select(line.counterparty, line.amount_oere, line.vat_oere, line.content_hash)
-        .where(line.proposal_id == proposal.proposal_id)
-        .order_by(line.counterparty, line.ordinal)
-    )
+    per_counterparty = con.execute("""
+        SELECT counterparty, sum(amount_oere)::BIGINT, sum(vat_oere)::BIGINT, list(content_hash ORDER BY line_number)
+        FROM numbered GROUP BY counterparty ORDER BY counterparty""")
     documents = []
-    for counterparty, group in groupby(rows, key=lambda row: row.counterparty):
-        lines = list(group)
-        party = parties[counterparty]
-        amount, vat = sum(row.amount_oere for row in lines), sum(row.vat_oere for row in lines)
-        kind = kind_of(run.process, amount, vat)
+    while row := per_counterparty.fetchone():
+        counterparty, amount, vat, hashes = row
+        party, kind = parties[counterparty], kind_of(run.process, amount, vat)
         series, year = SERIES[kind], run.booking_date.year
         sequence = _next_number(session, series, year)
         document = Document(
@@ -162,7 +175,7 @@ def _documents(session: Session, instance: Instance, proposal: Proposal, run: Se
             ean=party.ean, address=party.address, contact=party.contact, issue_date=run.booking_date,
             due_date=run.booking_date + timedelta(days=instance.payment_term_days), amount_oere=amount, vat_oere=vat,
         )  # fmt: skip
-        document.hash = hashing.row_hash(document, hashing.DOCUMENT_FIELDS, [row.content_hash for row in lines])
+        document.hash = hashing.row_hash(document, hashing.DOCUMENT_FIELDS, hashes)
         documents.append(document)
     return documents
 
@@ -176,29 +189,23 @@ def _next_number(session: Session, series: str, year: int) -> int:
     return given.last
 
 
-def _insert_lines(session: Session, proposal: Proposal, run: SettlementRun, documents: list[Document]) -> None:
-    """Exactly the proposed lines, copied inside the database."""
-    first = session.scalar(select(func.max(LedgerLine.line_number))) or 0
-    shared = [c.name for c in ProposalLine.__table__.c if c.name not in ("proposal_id", "ordinal")]
-    source = (
-        select(
-            *(ProposalLine.__table__.c[name] for name in shared),
-            (ProposalLine.ordinal + first).label("line_number"),
-            Document.run_no,
-            Document.number,
-            Document.issue_date,
-            Proposal.created_at,
-        )  # fmt: skip
-        .join(Document, (Document.counterparty == ProposalLine.counterparty) & (Document.run_no == run.run_no))
-        .join(Proposal, Proposal.proposal_id == ProposalLine.proposal_id)
-        .where(ProposalLine.proposal_id == proposal.proposal_id)
+def _insert_lines(
+    con: duckdb.DuckDBPyConnection, session: Session, proposal: Proposal, run: SettlementRun, documents: list[Document]
+) -> None:
+    """Exactly the proposed lines, each on its document; leaves `booked`, the ledger lines as they went in."""
+    con.execute("CREATE TEMP TABLE document (counterparty VARCHAR, number VARCHAR)")
+    con.executemany("INSERT INTO document VALUES (?, ?)", [[d.counterparty, d.number] for d in documents])
+    con.execute(
+        """CREATE TEMP VIEW booked AS
+        SELECT n.*, $run_no::BIGINT AS run_no, d.number AS document_number, $booking_date::DATE AS booking_date,
+            $recorded_at::TIMESTAMP AS recorded_at
+        FROM numbered AS n JOIN document AS d ON d.counterparty = n.counterparty""".replace("$run_no", str(run.run_no))
+        .replace("$booking_date", f"'{run.booking_date}'").replace("$recorded_at", f"'{proposal.created_at}'")
     )
-    target = [*shared, "line_number", "run_no", "document_number", "booking_date", "recorded_at"]
-    copied = insert(LedgerLine).from_select(target, source)
-    booked = session.execute(copied, execution_options={"preserve_rowcount": True}).rowcount
-    if booked != proposal.line_count:
+    inserted = bulk.insert(session, con, LedgerLine.__table__, "booked")
+    if inserted != proposal.line_count:
         raise StateFault(
-            f"Forslag {proposal.proposal_id} har {proposal.line_count} linjer, men {booked} fandt et bilag. Lav et nyt forslag."
+            f"Forslag {proposal.proposal_id} har {proposal.line_count} linjer, men {inserted} fandt et bilag. Lav et nyt forslag."
         )
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, or_, select
 from sqlalchemy.orm import Session
 
 from settlement.documents.model import CREDIT, DEBIT, DocumentLine, Party
@@ -28,34 +32,85 @@ from settlement.ledger.models import (
     ProposalParty,
     SettlementRun,
 )  # fmt: skip
-from settlement.ledger.register import now
+from settlement.ledger.register import now, writing
+
+FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=24)
 
 
-def deliver(instance: Instance, engine: Engine) -> Counter[str]:
-    """Writes every waiting or failed file to `outbox/<run>/`; returns how many files have each status afterwards.
+def deliver(instance: Instance, engine: Engine, *, at_once: bool = False) -> Counter[str]:
+    """Writes the files that wait, and those that failed and are due again, to `outbox/<run>/`; returns how many files
+    have each status afterwards.
 
-    An e-invoice that breaks a rule of the official set is not written; the outbox says which rule.
+    A failed file is tried again after 1, 2, 4 … minutes, at most a day later, or now with `at_once`. An e-invoice that
+    breaks a rule of the official set is not written; the outbox says which rule. One process delivers at a time; a file
+    gets its name when it is whole, and written again it has the same bytes.
     """
-    with Session(engine) as session:
-        waiting = session.scalars(select(OutboxItem.outbox_id).where(OutboxItem.status.in_((WAITING, FAILED)))).all()
-    for outbox_id in waiting:
-        with Session(engine) as session, session.begin():
-            item = session.get(OutboxItem, outbox_id)
-            item.attempts += 1
-            try:
-                content = render(instance, session, item)
-            except (InputFault, ValueError) as fault:
-                item.status, item.last_error = FAILED, str(fault)
-                continue
-            target = instance.outbox / outbox_id
-            target.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = target.with_suffix(".part")
-            unfinished.write_bytes(content)
-            os.replace(unfinished, target)
-            item.status, item.last_error, item.path = DELIVERED, "", outbox_id
-            item.sha256, item.delivered_at = file_digest(content), now()
+    with _delivering(instance):
+        with Session(engine) as session:
+            due = session.scalars(select(OutboxItem.outbox_id).where(_is_due(at_once)).order_by(OutboxItem.outbox_id)).all()
+        for outbox_id in due:
+            content, fault = _write(instance, engine, outbox_id)
+            with writing(engine) as session:
+                _keep_outcome(session.get(OutboxItem, outbox_id), content, fault)
     with Session(engine) as session:
         return Counter(session.scalars(select(OutboxItem.status)))
+
+
+def failed(session: Session) -> list[OutboxItem]:
+    """What could not be delivered, by the moment it is due again."""
+    return list(session.scalars(
+        select(OutboxItem).where(OutboxItem.status == FAILED).order_by(OutboxItem.next_attempt_at, OutboxItem.outbox_id)
+    ))  # fmt: skip
+
+
+@contextmanager
+def _delivering(instance: Instance) -> Iterator[None]:
+    lock = os.open(instance.archive, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _is_due(at_once: bool):
+    item = OutboxItem
+    if at_once:
+        return item.status.in_((WAITING, FAILED))
+    # What failed before the outbox kept the next attempt has none.
+    is_due_again = or_(item.next_attempt_at.is_(None), item.next_attempt_at <= now())
+    return or_(item.status == WAITING, (item.status == FAILED) & is_due_again)
+
+
+def _write(instance: Instance, engine: Engine, outbox_id: str) -> tuple[bytes, str]:
+    """The content of the file now written, or why it is not, in a sentence."""
+    try:
+        with Session(engine) as session:
+            content = render(instance, session, session.get(OutboxItem, outbox_id))
+    except (InputFault, ValueError) as fault:
+        return b"", str(fault)
+    target = instance.outbox / outbox_id
+    unfinished = target.with_suffix(".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(content)
+        os.replace(unfinished, target)
+    except OSError as fault:
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        return b"", f"Filen kunne ikke skrives i udbakken ({fault.strerror or type(fault).__name__}). Gør plads eller ret mappen."
+    return content, ""
+
+
+def _keep_outcome(item: OutboxItem, content: bytes, fault: str) -> None:
+    item.attempts += 1
+    item.last_error = fault
+    if fault:
+        item.status = FAILED
+        item.next_attempt_at = now() + min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(item.attempts - 1, 20))
+    else:
+        item.status, item.path, item.next_attempt_at = DELIVERED, item.outbox_id, None
+        item.sha256, item.delivered_at = file_digest(content), now()
 
 
 def render(instance: Instance, session: Session, item: OutboxItem) -> bytes:

@@ -13,11 +13,16 @@ import duckdb
 
 from settlement.engine.settle import INPUTS, sentences
 from settlement.faults import StateFault
+from settlement.ledger import mirror
+
+# An export in a fixed order: the same facts give the same file, which is kept once.
+EXPORT = "COPY (SELECT {columns} FROM {table} ORDER BY ALL) TO '{path}' (FORMAT parquet, COMPRESSION zstd)"
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """What a run kept beside its tables: its settings, the rules' SQL by step, and the public holidays it counted with."""
+    """What a run kept beside its tables: its settings, the rules' SQL by step in order, and the public holidays it
+    counted with."""
 
     settings: dict[str, str]
     rules: dict[str, str]
@@ -27,26 +32,30 @@ class Frozen:
 def freeze(con: duckdb.DuckDBPyConnection, archive: Path, settings: dict[str, str], holidays: list[date]) -> str:
     """Writes every engine input, the rules' SQL and the run's settings; returns the hash that names them.
 
-    What has not changed since an earlier run is kept once, by the hash of its content.
+    What has not changed since an earlier run is kept once, by the hash of its content; of the ledger the mirror's files
+    are named.
     """
     folder = archive / "inputs"
     folder.mkdir(parents=True, exist_ok=True)
-    tables, rules = {}, {}
+    tables, rules = {}, []
     for table, columns in INPUTS.items():
+        if table == "ledger_line":
+            continue
         unfinished = folder / f"{table}.{os.getpid()}.part"
-        con.execute(
-            f"COPY (SELECT {', '.join(columns)} FROM {table} ORDER BY ALL) TO '{unfinished}' (FORMAT parquet, COMPRESSION zstd)"
-        )
-        with unfinished.open("rb") as handle:
-            tables[table] = hashlib.file_digest(handle, "sha256").hexdigest()
+        con.execute(EXPORT.format(columns=", ".join(columns), table=table, path=unfinished))
+        tables[table] = file_hash(unfinished)
         os.replace(unfinished, folder / f"{tables[table]}.parquet")
     for step, sql in sentences().items():
-        rules[step] = hashlib.sha256(sql.encode()).hexdigest()
-        _keep(folder / f"{rules[step]}.sql", sql)
+        digest = hashlib.sha256(sql.encode()).hexdigest()
+        rules.append([step, digest])
+        _keep(folder / f"{digest}.sql", sql)
+    mirrored = [name for (name,) in con.execute("FROM ledger_file").fetchall()]
+    ledger = [[name, file_hash(archive / "ledger" / name)] for name in mirrored]
     content = json.dumps(
-        {"settings": settings, "tables": tables, "rules": rules, "holidays": [d.isoformat() for d in sorted(holidays)]},
+        {"settings": settings, "tables": tables, "ledger": ledger, "rules": rules,
+         "holidays": [d.isoformat() for d in sorted(holidays)]},
         sort_keys=True,
-    )
+    )  # fmt: skip
     input_hash = hashlib.sha256(content.encode()).hexdigest()
     _keep(folder / f"{input_hash}.json", content)
     return input_hash
@@ -59,20 +68,39 @@ def thaw(con: duckdb.DuckDBPyConnection, archive: Path, input_hash: str) -> Froz
     """
     folder = archive / "inputs"
     content = json.loads(_kept(folder / f"{input_hash}.json", input_hash, "kørslens indstillinger"))
-    if "rules" not in content:
+    if "ledger" not in content:
         raise StateFault(
-            f"Grundlaget {input_hash[:12]} er gemt af en tidligere version uden regler, og kan ikke genberegnes. "
+            f"Grundlaget {input_hash[:12]} er gemt af en tidligere version og kan ikke genberegnes med denne. "
             "Brug den version, der bogførte kørslen."
         )
     for table, digest in content["tables"].items():
         path = folder / f"{digest}.parquet"
-        _kept(path, digest, table)
+        demand_kept(path, digest, table)
         con.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS SELECT * FROM read_parquet('{path}')")
+    for name, digest in content["ledger"]:
+        demand_kept(archive / "ledger" / name, digest, "de bogførte linjer")
+    mirror.bind(con, [archive / "ledger" / name for name, _ in content["ledger"]])
     return Frozen(
         settings=content["settings"],
-        rules={step: _kept(folder / f"{d}.sql", d, f"reglen {step}").decode() for step, d in content["rules"].items()},
+        rules={step: _kept(folder / f"{d}.sql", d, f"reglen {step}").decode() for step, d in content["rules"]},
         holidays=frozenset(date.fromisoformat(day) for day in content["holidays"]),
     )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes; '' where there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def demand_kept(path: Path, digest: str, what: str) -> None:
+    """Raises StateFault where an archived file is missing or no longer what its hash says."""
+    if file_hash(path) != digest:
+        raise StateFault(
+            f"Det arkiverede grundlag for {what} ({digest[:12]}) mangler eller er ændret. Hent arkivet fra sikkerhedskopien."
+        )
 
 
 def _keep(path: Path, text: str) -> None:
@@ -83,9 +111,5 @@ def _keep(path: Path, text: str) -> None:
 
 
 def _kept(path: Path, digest: str, what: str) -> bytes:
-    content = path.read_bytes() if path.exists() else b""
-    if hashlib.sha256(content).hexdigest() != digest:
-        raise StateFault(
-            f"Det arkiverede grundlag for {what} ({digest[:12]}) mangler eller er ændret. Hent arkivet fra sikkerhedskopien."
-        )
-    return content
+    demand_kept(path, digest, what)
+    return path.read_bytes()

@@ -73,6 +73,16 @@ def waiting(session: Session) -> list[Hold]:
     ))  # fmt: skip
 
 
+def trace(session: Session, hold: Hold) -> str:
+    """Who decided and who confirmed the hold, and why, in one Danish sentence that names no person by CPR number."""
+    by = session.get(HoldConfirmation, hold.hold_id)
+    target = "modparten" if hold.counterparty else "borgeren" if hold.cpr else "ydelsen"
+    return (
+        f"Tilbageholdelse {hold.hold_id} af {target} fra {hold.from_month:%Y-%m}: besluttet {hold.decided_at:%d-%m-%Y} af "
+        f"{hold.decided_by}, bekræftet {by.confirmed_at:%d-%m-%Y} af {by.confirmed_by}, fordi «{hold.reason}»."
+    )
+
+
 def _decide(session: Session, user_name: str, reason: str, **what) -> Hold:
     user_with_right(session, user_name, MAY_BOOK, "tilbageholde ydelser")
     if not reason.strip():

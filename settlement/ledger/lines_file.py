@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Engine, case, select
 from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault
+from settlement.instance import Instance
 from settlement.ledger.booking import kind_of
-from settlement.ledger.models import Document, LedgerLine, ProposalLine
+from settlement.ledger.models import Document, LedgerLine, Proposal
+from settlement.ledger.proposals import opened
 
 HEADER = (
     "koersel", "proces", "bilag", "bilagsart", "bogfoert_dato", "ydelse_id", "pakke_id", "cpr", "leverancemaaned", "antal",
@@ -50,19 +53,19 @@ def booked_rows(engine: Engine, run_no: int | None = None, process: str | None =
             yield _row(booked, str(run), booked.document_number, kind, booked.booking_date.isoformat())
 
 
-def proposed_rows(engine: Engine, proposal_id: int) -> Iterator[tuple[str, ...]]:
+def proposed_rows(instance: Instance, proposal: Proposal) -> Iterator[tuple[str, ...]]:
     """A proposal's lines as text, with run, document and booking date empty."""
-    line = ProposalLine
-    with Session(engine) as session:
-        totals = session.execute(
-            select(line.process, line.counterparty, func.sum(line.amount_oere), func.sum(line.vat_oere))
-            .where(line.proposal_id == proposal_id)
-            .group_by(line.process, line.counterparty)
-        )
-        kinds = {counterparty: kind_of(process, amount, vat) for process, counterparty, amount, vat in totals}
-        query = select(line).where(line.proposal_id == proposal_id).order_by(*(getattr(line, name) for name in SORTED))
-        for proposed in session.scalars(query.execution_options(yield_per=10_000)):
-            yield _row(proposed, "", "", kinds[proposed.counterparty], "")
+    with opened(instance, proposal) as con:
+        totals = con.execute(
+            "SELECT counterparty, sum(amount_oere)::BIGINT, sum(vat_oere)::BIGINT FROM difference GROUP BY counterparty"
+        ).fetchall()
+        kinds = {counterparty: kind_of(proposal.process, amount, vat) for counterparty, amount, vat in totals}
+        cursor = con.execute(f"SELECT * FROM proposed ORDER BY {', '.join(SORTED)}")
+        names = [column[0] for column in cursor.description]
+        while rows := cursor.fetchmany(10_000):
+            for row in rows:
+                line = SimpleNamespace(**dict(zip(names, row, strict=True)))
+                yield _row(line, "", "", kinds[line.counterparty], "")
 
 
 def _row(line, run: str, document: str, kind: str, booked: str) -> tuple[str, ...]:

@@ -54,7 +54,11 @@ class GateVerdict(Base):
 
 
 class Proposal(Base):
-    """What one run would book; immutable. `hash` covers the hashes of its lines, its input and the ledger's head."""
+    """What one run would book; immutable. `hash` covers the hashes of its lines, its input and the ledger's head.
+
+    Its lines lie in the archive, under the hash of their file. An urgent proposal has one counterparty's lines alone, a
+    withdrawal the counter-lines of the document it names (`run_no/number`); both names are in the input's hash.
+    """
 
     __tablename__ = "proposal"
     proposal_id: Mapped[int] = mapped_column(primary_key=True)
@@ -73,40 +77,8 @@ class Proposal(Base):
     input_hash: Mapped[str]
     head_hash: Mapped[str]
     hash: Mapped[str] = mapped_column(index=True)
-
-
-class LineFields:
-    """What a proposed and a booked line have in common: entitled − booked on one key (settlement.md § 6)."""
-
-    process: Mapped[str]
-    service_line_id: Mapped[str]
-    package_id: Mapped[str]
-    cpr: Mapped[str]
-    delivery_month: Mapped[date]
-    quantity_num: Mapped[int]
-    quantity_den: Mapped[int]
-    price_oere: Mapped[int]
-    amount_oere: Mapped[int]
-    vat_oere: Mapped[int]
-    vat_pct_e2: Mapped[int]
-    counterparty: Mapped[str]
-    account: Mapped[str]
-    is_adjustment: Mapped[bool]
-    corrects: Mapped[str]
-    item_name: Mapped[str]
-    unit: Mapped[str]
-    requisition: Mapped[str]
-    line_source: Mapped[str]
-    rate_source: Mapped[str]
-    content_hash: Mapped[str]
-
-
-class ProposalLine(LineFields, Base):
-    """One proposed line."""
-
-    __tablename__ = "proposal_line"
-    proposal_id: Mapped[int] = mapped_column(ForeignKey("proposal.proposal_id"), primary_key=True)
-    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    only_counterparty: Mapped[str] = mapped_column(default="", server_default="")
+    withdraws: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class ProposalParty(Base):
@@ -207,9 +179,10 @@ class Document(Base):
     hash: Mapped[str]
 
 
-class LedgerLine(LineFields, Base):
-    """One booked line. Delivery month, recorded time, booking date and accounting period are kept apart.
+class LedgerLine(Base):
+    """One booked line: entitled − booked on one key (settlement.md § 6), and what was known of its service line.
 
+    Delivery month, recorded time, booking date and accounting period (the run's) are kept apart.
     Numbered upwards from 1; what an earlier system charged downwards from 0, for it comes before all else.
     """
 
@@ -224,6 +197,27 @@ class LedgerLine(LineFields, Base):
     document_number: Mapped[str]
     booking_date: Mapped[date]
     recorded_at: Mapped[datetime]
+    process: Mapped[str]
+    service_line_id: Mapped[str]
+    package_id: Mapped[str]
+    cpr: Mapped[str]
+    delivery_month: Mapped[date]
+    quantity_num: Mapped[int]
+    quantity_den: Mapped[int]
+    price_oere: Mapped[int]
+    amount_oere: Mapped[int]
+    vat_oere: Mapped[int]
+    vat_pct_e2: Mapped[int]
+    counterparty: Mapped[str]
+    account: Mapped[str]
+    is_adjustment: Mapped[bool]
+    corrects: Mapped[str]
+    item_name: Mapped[str]
+    unit: Mapped[str]
+    requisition: Mapped[str]
+    line_source: Mapped[str]
+    rate_source: Mapped[str]
+    content_hash: Mapped[str]
 
 
 class Posting(Base):
@@ -253,6 +247,7 @@ class OutboxItem(Base):
     sha256: Mapped[str] = mapped_column(default="")
     attempts: Mapped[int] = mapped_column(default=0)
     last_error: Mapped[str] = mapped_column(default="")
+    next_attempt_at: Mapped[datetime | None]
     delivered_at: Mapped[datetime | None]
 
 
@@ -263,16 +258,6 @@ class NumberSeries(Base):
     series: Mapped[str] = mapped_column(primary_key=True)
     year: Mapped[int] = mapped_column(primary_key=True)
     last: Mapped[int]
-
-
-class ClosedPeriod(Base):
-    """An accounting period that takes no more bookings."""
-
-    __tablename__ = "closed_period"
-    year: Mapped[int] = mapped_column(primary_key=True)
-    period: Mapped[int] = mapped_column(primary_key=True)
-    closed_by: Mapped[str]
-    closed_at: Mapped[datetime]
 
 
 class Decision(Base):
@@ -311,6 +296,54 @@ class HoldConfirmation(Base):
 
     __tablename__ = "hold_confirmation"
     hold_id: Mapped[int] = mapped_column(ForeignKey("hold.hold_id"), primary_key=True)
+    confirmed_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    confirmed_at: Mapped[datetime]
+
+
+class ManualLine(Base):
+    """One person's one-off line on a package, amount signed, or (with `withdraws`) the withdrawal of one."""
+
+    __tablename__ = "manual_line"
+    manual_id: Mapped[int] = mapped_column(primary_key=True)
+    withdraws: Mapped[int | None] = mapped_column(ForeignKey("manual_line.manual_id"))
+    process: Mapped[str]
+    package_id: Mapped[str]
+    delivery_month: Mapped[date]
+    amount_oere: Mapped[int]
+    item_name: Mapped[str]
+    account: Mapped[str]
+    reason: Mapped[str]
+    decided_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    decided_at: Mapped[datetime]
+
+
+class ManualLineConfirmation(Base):
+    """Another person's confirmation, by which a manual line or its withdrawal takes effect."""
+
+    __tablename__ = "manual_line_confirmation"
+    manual_id: Mapped[int] = mapped_column(ForeignKey("manual_line.manual_id"), primary_key=True)
+    confirmed_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    confirmed_at: Mapped[datetime]
+
+
+class PeriodChange(Base):
+    """One person's closing of an accounting period (1–12, 13 is supplementary), or with `opens` its opening again."""
+
+    __tablename__ = "period_change"
+    change_id: Mapped[int] = mapped_column(primary_key=True)
+    year: Mapped[int]
+    period: Mapped[int]
+    opens: Mapped[bool]
+    reason: Mapped[str]
+    decided_by: Mapped[str]
+    decided_at: Mapped[datetime]
+
+
+class PeriodConfirmation(Base):
+    """Another person's confirmation, by which an opening takes effect."""
+
+    __tablename__ = "period_confirmation"
+    change_id: Mapped[int] = mapped_column(ForeignKey("period_change.change_id"), primary_key=True)
     confirmed_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
     confirmed_at: Mapped[datetime]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +61,17 @@ def open_register(instance: Instance) -> Engine:
     return engine
 
 
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """A session for one transaction that writes, committed at the end of the block; its rows can be read afterwards.
+
+    SQLite gives the write lock at the beginning: a transaction that reads first and is overtaken before it writes would
+    be refused, however long it waited.
+    """
+    with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
 def upgrade(engine: Engine, version: str = "head") -> None:
     """Migrates the register to a version, from an empty database or an earlier version."""
     from alembic import command
@@ -102,7 +115,7 @@ def _sqlite_connect(connection, _record) -> None:
 
 
 def _sqlite_begin(connection) -> None:
-    # Readers take no lock; the one booking transaction asks for the write lock before it reads the head.
+    # Readers take no lock; what will write (`writing`) asks for the write lock before it reads.
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 

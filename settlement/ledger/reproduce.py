@@ -44,7 +44,7 @@ def recompute(instance: Instance, run: SettlementRun) -> set[str]:
         settings = kept.settings
         settle.entitle(
             con, own_municipality=settings["own_municipality"], through=date.fromisoformat(settings["through"]),
-            rules=kept.rules, holidays=kept.holidays,
+            since=date.fromisoformat(settings["settles_from"]), rules=kept.rules, holidays=kept.holidays,
         )  # fmt: skip
         settle.difference(
             con, process=settings["process"], timing=settings["timing"], through=date.fromisoformat(settings["through"]),

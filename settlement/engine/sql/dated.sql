@@ -36,44 +36,44 @@ fact AS (
     SELECT
         'line_price' AS layer, service_line_id AS key, date_diff('day', DATE '1970-01-01', valid_from) AS from_day,
         date_diff('day', DATE '1970-01-01', valid_to) AS to_day, price_oere, CAST(NULL AS BIGINT) AS absence_pct_e2,
-        CAST(NULL AS VARCHAR) AS payer, CAST(NULL AS VARCHAR) AS account, source_file, source_row
+        CAST(NULL AS VARCHAR) AS payer, CAST(NULL AS VARCHAR) AS account,
+        concat(left(source_file, 16), ':', source_row) AS source
     FROM individual_rate WHERE NOT withdrawn
     UNION ALL
     SELECT
         CASE WHEN offer_id IS NULL THEN 'item_price' ELSE 'offer_price' END,
         CASE WHEN offer_id IS NULL THEN item_code ELSE concat(item_code, chr(31), offer_id) END,
         date_diff('day', DATE '1970-01-01', valid_from), date_diff('day', DATE '1970-01-01', valid_to), price_oere, NULL, NULL,
-        NULL, source_file, source_row
+        NULL, concat(left(source_file, 16), ':', source_row)
     FROM rate WHERE NOT withdrawn
     UNION ALL
     SELECT
         'payer', package_id, date_diff('day', DATE '1970-01-01', valid_from), date_diff('day', DATE '1970-01-01', valid_to),
-        NULL, NULL, paying_municipality, NULL, NULL, NULL
+        NULL, NULL, paying_municipality, NULL, NULL
     FROM package_payer WHERE NOT withdrawn
     UNION ALL
     SELECT
         'line_account', service_line_id, date_diff('day', DATE '1970-01-01', valid_from),
-        date_diff('day', DATE '1970-01-01', valid_to), NULL, NULL, NULL, account, NULL, NULL
+        date_diff('day', DATE '1970-01-01', valid_to), NULL, NULL, NULL, account, NULL
     FROM account_rule WHERE NOT withdrawn
     UNION ALL
     SELECT
         'item_account', concat(function_code, chr(31), grouping_code, chr(31), cost_type_code),
-        date_diff('day', DATE '1970-01-01', valid_from), date_diff('day', DATE '1970-01-01', valid_to), NULL, NULL, NULL, account,
-        NULL, NULL
+        date_diff('day', DATE '1970-01-01', valid_from), date_diff('day', DATE '1970-01-01', valid_to), NULL, NULL, NULL, account, NULL
     FROM posting_account_rule
     UNION ALL
-    SELECT 'absence', service_line_id, from_day, to_day, NULL, absence_pct_e2, NULL, NULL, NULL, NULL FROM reduced_days
+    SELECT 'absence', service_line_id, from_day, to_day, NULL, absence_pct_e2, NULL, NULL, NULL FROM reduced_days
 ),
 -- loader.md: of several starts at one level an open one ends the day before the next.
 ended AS (
     SELECT
-        layer, key, from_day, price_oere, absence_pct_e2, payer, account, source_file, source_row,
+        layer, key, from_day, price_oere, absence_pct_e2, payer, account, source,
         coalesce(to_day, lead(from_day) OVER (PARTITION BY layer, key ORDER BY from_day) - 1, 2932896) AS to_day,
         coalesce(lead(from_day) OVER (PARTITION BY layer, key ORDER BY from_day) - 1, 2932896) AS before_next
     FROM fact
 )
-SELECT layer, key, from_day, to_day, price_oere, absence_pct_e2, payer, account, source_file, source_row FROM ended
+SELECT layer, key, from_day, to_day, price_oere, absence_pct_e2, payer, account, source FROM ended
 UNION ALL
-SELECT layer, key, to_day + 1, before_next, NULL, NULL, NULL, NULL, NULL, NULL FROM ended WHERE to_day < before_next
+SELECT layer, key, to_day + 1, before_next, NULL, NULL, NULL, NULL, NULL FROM ended WHERE to_day < before_next
 UNION ALL
-SELECT layer, key, -719162, min(from_day) - 1, NULL, NULL, NULL, NULL, NULL, NULL FROM ended GROUP BY layer, key
+SELECT layer, key, -719162, min(from_day) - 1, NULL, NULL, NULL, NULL, NULL FROM ended GROUP BY layer, key

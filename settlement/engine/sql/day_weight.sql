@@ -44,12 +44,12 @@ delivered AS (
 )
 SELECT
     process, service_line_id, package_id, timing, claim_kind, delivery_month, a AS from_day, b AS to_day, payer, counterparty,
-    department, account, price_oere, vat_pct_e2, quantity_e4, absence_pct_e2, weight, basis, rate_source_file, rate_source_row,
+    department, account, price_oere, vat_pct_e2, quantity_e4, absence_pct_e2, weight, basis, rate_source,
     (shared_first IS NULL OR shared_first <> month_number) AND (shared_last IS NULL OR shared_last <> month_number) AS is_alone
 FROM weighed WHERE weight <> 0
 UNION ALL
 -- A line's own quantity is not used for delivered units, nor absence: both count as 1 here.
 SELECT
     process, service_line_id, package_id, timing, claim_kind, delivery_month, from_day, to_day, payer, counterparty,
-    department, account, price_oere, vat_pct_e2, 10000, 10000, registered_e4, 10000, rate_source_file, rate_source_row, false
+    department, account, price_oere, vat_pct_e2, 10000, 10000, registered_e4, 10000, rate_source, false
 FROM delivered WHERE registered_e4 <> 0

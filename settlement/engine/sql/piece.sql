@@ -5,14 +5,14 @@ quantity AS (
     SELECT
         process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account, vat_pct_e2,
         quantity_e4 * weight * absence_pct_e2 AS numerator, basis * CAST(100000000 AS BIGINT) AS denominator,
-        rate_source_file, rate_source_row
+        rate_source
     FROM day_weight WHERE price_oere IS NOT NULL AND is_alone
     UNION ALL
     -- Several stretches or registrations of one line and month: those alike in price, counterparty and account are one piece.
     SELECT
         process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account, vat_pct_e2,
         CAST(sum(quantity_e4 * weight * absence_pct_e2) AS BIGINT), basis * CAST(100000000 AS BIGINT),
-        min(rate_source_file), min(rate_source_row)
+        min(rate_source)
     FROM day_weight WHERE price_oere IS NOT NULL AND NOT is_alone
     GROUP BY process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account,
         vat_pct_e2, basis
@@ -35,5 +35,5 @@ SELECT
     process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account,
     quantity_num, quantity_den, CAST(amount_oere AS BIGINT) AS amount_oere, vat_pct_e2,
     CAST(CASE WHEN amount_oere < 0 THEN -1 ELSE 1 END * ((2 * abs(amount_oere * vat_pct_e2) + 10000) // 20000) AS BIGINT) AS vat_oere,
-    rate_source_file, rate_source_row
+    rate_source
 FROM amount

@@ -37,7 +37,7 @@ by_line_price AS (
     SELECT
         s.* EXCLUDE (from_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
         least(s.last_day, coalesce(d.to_day, s.last_day)) AS to_day,
-        d.price_oere AS line_price, d.source_file AS line_price_file, d.source_row AS line_price_row
+        d.price_oere AS line_price, d.source AS line_price_source
     FROM whole AS s LEFT JOIN dated AS d
         ON d.layer = 'line_price' AND d.key = s.service_line_id AND d.from_day <= s.last_day AND d.to_day >= s.from_day
     WHERE s.from_day <= s.last_day
@@ -46,7 +46,7 @@ by_offer_price AS (
     SELECT
         s.* EXCLUDE (from_day, to_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
         least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day,
-        d.price_oere AS offer_price, d.source_file AS offer_price_file, d.source_row AS offer_price_row
+        d.price_oere AS offer_price, d.source AS offer_price_source
     FROM by_line_price AS s LEFT JOIN dated AS d
         ON d.layer = 'offer_price' AND d.key = concat(s.item_code, chr(31), s.offer_id)
         AND d.from_day <= s.to_day AND d.to_day >= s.from_day
@@ -55,7 +55,7 @@ by_item_price AS (
     SELECT
         s.* EXCLUDE (from_day, to_day), greatest(s.from_day, coalesce(d.from_day, s.from_day)) AS from_day,
         least(s.to_day, coalesce(d.to_day, s.to_day)) AS to_day,
-        d.price_oere AS item_price, d.source_file AS item_price_file, d.source_row AS item_price_row
+        d.price_oere AS item_price, d.source AS item_price_source
     FROM by_offer_price AS s LEFT JOIN dated AS d
         ON d.layer = 'item_price' AND d.key = s.item_code AND d.from_day <= s.to_day AND d.to_day >= s.from_day
 ),
@@ -105,20 +105,20 @@ SELECT
     s.service_line_id, s.package_id, s.timing, s.claim_kind, s.quantity_e4, s.unit, s.proration, s.vat_pct_e2, s.start_day,
     s.from_day, s.to_day, s.absence_pct_e2, coalesce(s.line_price, s.offer_price, s.item_price) AS price_oere, s.payer,
     s.account, s.process, s.department,
-    CASE WHEN s.line_price IS NOT NULL THEN s.line_price_file WHEN s.offer_price IS NOT NULL THEN s.offer_price_file
-        ELSE s.item_price_file END AS rate_source_file,
-    CASE WHEN s.line_price IS NOT NULL THEN s.line_price_row WHEN s.offer_price IS NOT NULL THEN s.offer_price_row
-        ELSE s.item_price_row END AS rate_source_row,
+    CASE WHEN s.line_price IS NOT NULL THEN s.line_price_source WHEN s.offer_price IS NOT NULL THEN s.offer_price_source
+        ELSE coalesce(s.item_price_source, '') END AS rate_source,
     CASE
         WHEN s.process = 'mellemkommunal' THEN s.payer
         WHEN s.process = 'intern' THEN s.department
         WHEN s.process = 'udbetaling' THEN coalesce(s.payee_id, s.cpr)
         WHEN s.process IN ('personopkraevning', 'beboerbetaling') THEN coalesce(s.payer_cpr, s.cpr)
     END AS counterparty,
-    first.month_number AS first_month, last.month_number AS last_month,
+    -- What lies before the first month compared weighs nothing here.
+    greatest(first.month_number, r.first_month) AS first_month, last.month_number AS last_month,
     -- The stretches of a line meet: one that does not begin with the line or a month shares its first month with another.
     CASE WHEN s.from_day > s.start_day AND s.from_day > first.first_day THEN first.month_number END AS shared_first,
     CASE WHEN s.to_day < s.last_day AND s.to_day < last.last_day THEN last.month_number END AS shared_last
-FROM with_process AS s
+FROM with_process AS s CROSS JOIN run AS r
 JOIN calendar_day AS first ON first.day = s.from_day
 JOIN calendar_day AS last ON last.day = s.to_day
+WHERE last.month_number >= r.first_month
