@@ -55,14 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     settle.add_argument("--through", type=arguments.month, required=True, metavar="ÅÅÅÅ-MM")
     settle.add_argument("--timing", choices=("bagud", "forud"), default="bagud")
     settle.add_argument("--only", metavar="MODPART", help="en hastekørsel: kun denne modparts linjer")
-    settle.add_argument("--date", type=arguments.day, default=None, metavar="DATO", help="bogføringsdato; ellers i dag")
-    settle.add_argument(
-        "--period", type=arguments.period, metavar="ÅÅÅÅ-PP", help="regnskabsperiode, når det er forrige års supplement: ÅÅÅÅ-13"
-    )
-    settle.add_argument("--book", action="store_true")
-    settle.add_argument("--by", metavar="A", help="den der bogfører")
-    settle.add_argument("--approved-by", metavar="B", help="den der godkender")
-    settle.add_argument("--out", type=Path, metavar="FIL")
+    settle.add_argument("--period", type=arguments.period, metavar="ÅÅÅÅ-13", help="bogfør i det gamle års supplementsperiode")
+    withdraw = command("withdraw", _withdraw, "et forslag, der trækker et bogført bilag tilbage ved sit modbilag")
+    withdraw.add_argument("document", metavar="BILAG")
+    withdraw.add_argument("--reason", required=True, metavar="TEKST")
+    for booking in (settle, withdraw):
+        booking.add_argument("--date", type=arguments.day, default=None, metavar="DATO", help="bogføringsdato; ellers i dag")
+        booking.add_argument("--book", action="store_true")
+        booking.add_argument("--by", metavar="A", help="den der bogfører")
+        booking.add_argument("--approved-by", metavar="B", help="den der godkender")
+        booking.add_argument("--out", type=Path, metavar="FIL")
 
     user = commands.add_parser("user", help="brugere").add_subparsers(required=True, metavar="handling")
     add = user.add_parser("add", help="opretter en bruger")
@@ -191,18 +193,12 @@ def _run(options) -> int:
 
 
 def _settle(options) -> int:
-    from sqlalchemy.orm import Session
-
     from ingestion.warehouse import open_warehouse
     from orchestration.pipeline import judge_unjudged, settle_process
-    from settlement.faults import StateFault, UsageFault
+    from settlement.faults import UsageFault
     from settlement.instance import open_instance
-    from settlement.ledger import lines_file
-    from settlement.ledger.booking import approve, book
-    from settlement.ledger.delivery import deliver
-    from settlement.ledger.periods import name as period_name
-    from settlement.ledger.proposals import lines_without_account
-    from settlement.ledger.register import MAY_BOOK, open_register, user_with_right, writing
+    from settlement.ledger.lines_file import money_text
+    from settlement.ledger.register import open_register
     from settlement.processes import process
 
     chosen = process(options.process)
@@ -210,14 +206,7 @@ def _settle(options) -> int:
     engine = open_register(instance)
     if options.period and not options.book:
         raise UsageFault("Regnskabsperioden vælges, når der bogføres. Skriv også --book.")
-    if options.book:
-        if not (options.by and options.approved_by):
-            raise UsageFault("Bogføring kræver to personer: --by A og --approved-by B.")
-        if options.by == options.approved_by:
-            raise StateFault("Den, der bogfører, må ikke selv godkende. Angiv to forskellige brugere.")
-        with Session(engine) as session:
-            for name in (options.by, options.approved_by):
-                user_with_right(session, name, MAY_BOOK, "bogføre og godkende afregninger")
+    _demand_two_people(engine, options)
     with open_warehouse(instance) as con:
         judge_unjudged(con, instance, engine)
         _say(f"Beregner {chosen.title.lower()} til og med {options.through:%Y-%m}")
@@ -228,8 +217,60 @@ def _settle(options) -> int:
         )  # fmt: skip
     print(
         f"Forslag {proposal.proposal_id}: {chosen.title}, {options.timing}, til og med {options.through:%Y-%m}: "
-        f"{proposal.line_count} linjer, {lines_file.money_text(proposal.amount_oere)} kr."
+        f"{proposal.line_count} linjer, {money_text(proposal.amount_oere)} kr."
     )
+    return _book_and_write(instance, engine, proposal, options, options.period)
+
+
+def _withdraw(options) -> int:
+    from ingestion.warehouse import open_warehouse
+    from orchestration.pipeline import judge_unjudged, withdraw_document
+    from settlement.instance import open_instance
+    from settlement.ledger.lines_file import money_text
+    from settlement.ledger.register import open_register
+
+    instance = open_instance()
+    engine = open_register(instance)
+    _demand_two_people(engine, options)
+    with open_warehouse(instance) as con:
+        judge_unjudged(con, instance, engine)
+        proposal = withdraw_document(
+            con, instance, engine, document_number=options.document, reason=options.reason,
+            booking_date=options.date or date.today(), created_by=options.by or getpass.getuser(),
+        )  # fmt: skip
+    print(
+        f"Forslag {proposal.proposal_id}: tilbagekaldelse af bilag {options.document}: "
+        f"{proposal.line_count} linjer, {money_text(proposal.amount_oere)} kr."
+    )
+    return _book_and_write(instance, engine, proposal, options)
+
+
+def _demand_two_people(engine, options) -> None:
+    from sqlalchemy.orm import Session
+
+    from settlement.faults import StateFault, UsageFault
+    from settlement.ledger.register import MAY_BOOK, user_with_right
+
+    if not options.book:
+        return
+    if not (options.by and options.approved_by):
+        raise UsageFault("Bogføring kræver to personer: --by A og --approved-by B.")
+    if options.by == options.approved_by:
+        raise StateFault("Den, der bogfører, må ikke selv godkende. Angiv to forskellige brugere.")
+    with Session(engine) as session:
+        for name in (options.by, options.approved_by):
+            user_with_right(session, name, MAY_BOOK, "bogføre og godkende afregninger")
+
+
+def _book_and_write(instance, engine, proposal, options, period=None) -> int:
+    """With --book approves, books and delivers the proposal; with --out writes its lines, booked or proposed."""
+    from settlement.ledger import lines_file
+    from settlement.ledger.booking import approve, book
+    from settlement.ledger.delivery import deliver
+    from settlement.ledger.periods import name as period_name
+    from settlement.ledger.proposals import lines_without_account
+    from settlement.ledger.register import writing
+
     unaccounted = lines_without_account(instance, proposal)
     if unaccounted:
         print(f"Advarsel: {unaccounted} linjer har ingen konto. Angiv konto på ydelsen eller en konteringsregel.")
@@ -237,18 +278,14 @@ def _settle(options) -> int:
     if options.book and proposal.line_count:
         with writing(engine) as session:
             approve(session, proposal.proposal_id, proposal.hash, options.approved_by)
-        run = book(instance, engine, proposal.proposal_id, options.by, options.period)
+        run = book(instance, engine, proposal.proposal_id, options.by, period)
         delivered = deliver(instance, engine)
         print(f"Kørsel {run.run_no} er bogført i {period_name(run.accounting_year, run.accounting_period)}. Hoved: {run.hash}")
         print("Udbakke: " + ", ".join(f"{count} {status}" for status, count in sorted(delivered.items())))
     elif not proposal.line_count:
         print("Der er intet nyt at afregne.")
     if options.out:
-        rows = (
-            lines_file.booked_rows(engine, run.run_no)
-            if run
-            else lines_file.proposed_rows(instance, proposal)
-        )
+        rows = lines_file.booked_rows(engine, run.run_no) if run else lines_file.proposed_rows(instance, proposal)
         lines_file.write_rows(options.out, lines_file.HEADER, rows)
     return 0
 

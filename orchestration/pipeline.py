@@ -27,7 +27,7 @@ from settlement.engine.calendar import add_months
 from settlement.instance import Instance
 from settlement.ledger.models import Base, GateVerdict, Proposal
 from settlement.ledger.opening import book_opening_entries
-from settlement.ledger.proposals import propose
+from settlement.ledger.proposals import propose, propose_withdrawal
 from settlement.processes import PROCESSES, TIMINGS
 from settlement.reference import municipality_names
 
@@ -99,6 +99,19 @@ def settle_process(
         con, instance, engine, process=process, throughs={timing: through}, booking_date=booking_date,
         created_by=created_by, only_counterparty=only_counterparty,
     )[0]  # fmt: skip
+
+
+def withdraw_document(
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, document_number: str, reason: str,
+    booking_date: date, created_by: str,
+) -> Proposal:  # fmt: skip
+    """The proposal that withdraws a booked document by its counter-document."""
+    bind(con, instance, engine)
+    bind_parties(con, instance, booking_date)
+    return propose_withdrawal(
+        instance, engine, con, document_number=document_number, reason=reason, booking_date=booking_date,
+        created_by=created_by, last_load_id=last_load_id(instance),
+    )  # fmt: skip
 
 
 def propose_timings(

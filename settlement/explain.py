@@ -30,6 +30,7 @@ from settlement.instance import Instance
 from settlement.ledger import holds, manual
 from settlement.ledger.frozen import thaw
 from settlement.ledger.models import Approval, Hold, HoldConfirmation, LedgerLine, Proposal, SettlementRun
+from settlement.ledger.reproduce import compute_again
 
 LEVELS = {"line_price": "individuel takst", "offer_price": "tilbuddets takst", "item_price": "katalogets takst"}
 UNITS = {
@@ -115,19 +116,9 @@ def explain_proposal(
     with duckdb.connect() as con:
         kept = thaw(con, instance.archive, input_hash)
         _keep_one_line(con, service_line_id)
-        settings, through = kept.settings, date.fromisoformat(kept.settings["through"])
-        settle.entitle(
-            con, own_municipality=settings["own_municipality"], through=max(through, month), rules=kept.rules,
-            holidays=kept.holidays,
-        )  # fmt: skip
+        compute_again(con, kept, also=month)
         told = entitled_and_booked(
             con, instance, engine, service_line_id, month, basis=basis, holidays=kept.holidays
-        )  # fmt: skip
-        settle.difference(
-            con, process=settings["process"], timing=settings["timing"], through=through,
-            booking_date=date.fromisoformat(settings["booking_date"]),
-            settles_from=date.fromisoformat(settings["settles_from"]),
-            only_counterparty=settings.get("only_counterparty"), rules=kept.rules,
         )  # fmt: skip
         return with_difference(con, told)
 

@@ -3,6 +3,7 @@
 import sqlite3
 from decimal import Decimal
 
+import pyarrow.parquet as pq
 import pytest
 from lxml import etree
 from sqlalchemy import select
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from settlement.documents.oioubl_rules import check
 from settlement.faults import StateFault
 from settlement.instance import open_instance
-from settlement.ledger import periods
+from settlement.ledger import mirror, periods
 from settlement.ledger.booking import approve, book
 from settlement.ledger.delivery import deliver
 from settlement.ledger.gates import record_verdict
@@ -242,6 +243,20 @@ def test_verify_names_the_broken_row(booked, what):
     connection.close()
     broken = verify(instance, engine)
     assert any(sentence in found for found in broken), broken
+
+
+def test_a_changed_mirror_is_found_and_a_lost_one_written_again(booked):
+    platform, instance, engine = booked
+    (mirrored,) = mirror.files(instance, engine)
+    whole = mirrored.read_bytes()
+    lines = pq.read_table(mirrored)
+    pq.write_table(lines.slice(1), mirrored)
+    assert any("er ikke registerets linjer" in sentence for sentence in verify(instance, engine))
+    mirrored.write_bytes(whole[:-1])
+    assert any("kan ikke læses" in sentence for sentence in verify(instance, engine))
+    mirrored.unlink()
+    assert mirror.files(instance, engine) == [mirrored] and verify(instance, engine) == []
+    assert pq.read_table(mirrored).equals(lines)
 
 
 def test_a_changed_file_in_the_outbox_is_found(booked):

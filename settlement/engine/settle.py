@@ -67,8 +67,8 @@ KEPT = {"dated", "span", "blocked", "parked", "late", "difference"}
 
 
 def sentences() -> dict[str, str]:
-    """The SQL text of every step: the rules as they are now."""
-    return {step: (SQL / f"{step}.sql").read_text(encoding="utf-8") for step in STEPS}
+    """The SQL text of every step, and of a withdrawal: the rules as they are now."""
+    return {step: (SQL / f"{step}.sql").read_text(encoding="utf-8") for step in (*STEPS, "withdrawn")}
 
 
 def entitle(
@@ -155,6 +155,22 @@ def difference(con: duckdb.DuckDBPyConnection, *, rules: Mapping[str, str] | Non
     rules = rules or sentences()
     rest(con, rules=rules, **run)
     _compute(con, "difference", rules, to)
+    _compute(con, "proposed", rules)
+
+
+def withdraw(
+    con: duckdb.DuckDBPyConnection, *, process: str, document_number: str, rules: Mapping[str, str] | None = None,
+    to: Path | None = None,
+) -> None:  # fmt: skip
+    """Computes the counter-lines of a booked document; leaves the tables and views that `difference` leaves."""
+    rules = rules or sentences()
+    con.execute("CREATE OR REPLACE TEMP TABLE run AS SELECT ? AS process, ? AS document_number", [process, document_number])
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE parked (service_line_id VARCHAR, delivery_month DATE, reason VARCHAR, is_in_run BOOLEAN);
+        CREATE OR REPLACE TEMP TABLE late (service_line_id VARCHAR, delivery_month DATE, counterparty VARCHAR, claim_kind VARCHAR,
+            net_oere BIGINT, last_day DATE)""")
+    con.execute("SET VARIABLE spark_master = NULL")  # a document's lines are few
+    _compute(con, "difference", {"difference": rules["withdrawn"]}, to)
     _compute(con, "proposed", rules)
 
 

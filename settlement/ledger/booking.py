@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from settlement.faults import StateFault
 from settlement.instance import Instance
-from settlement.ledger import bulk, hashing, mirror, periods
+from settlement.ledger import bounds, bulk, hashing, mirror, periods
 from settlement.ledger.gates import demand_green
 from settlement.ledger.guards import booking_opened
 from settlement.ledger.models import (
@@ -88,6 +88,7 @@ def book(
         period = periods.demand_open(session, proposal.booking_date, accounting_period)
         run = _new_run(session, proposal, approval, user_name, period)
         with opened(instance, proposal) as con, booking_opened(session, run.run_no):
+            bounds.demand_released(con, instance, session, proposal, approval)
             _number(con, session)
             documents = _documents(con, session, instance, proposal, run)
             run.hash = hashing.run_hash(run, [d.hash for d in documents])

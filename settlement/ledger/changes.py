@@ -192,8 +192,8 @@ SELECT service_line_id, item_code, delivery_month, counterparty, account, is_lat
     now_oere - before_oere - takst_oere AS amount_oere, before_oere, booked_oere
 FROM caused WHERE now_oere - before_oere <> takst_oere
 UNION ALL
-SELECT service_line_id, item_code, delivery_month, counterparty, account, is_late, array_to_string(facts, ', '), 'takst', takst_oere,
-    before_oere, booked_oere
+SELECT service_line_id, item_code, delivery_month, counterparty, account, is_late, array_to_string(facts, ', '), 'takst',
+    takst_oere, before_oere, booked_oere
 FROM caused WHERE takst_oere <> 0"""
 
 
@@ -229,7 +229,8 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
     now_kept, then_kept = (_kept(instance, p.input_hash) if p else {} for p in (proposal, before))
     con.execute("INSERT INTO compared VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [
         proposal.process, proposal.timing, proposal.only_counterparty, month, add_months(month, -1),
-        before is None or before.through < month, before is not None, bool(proposal.withdraws), bool(then_kept) and now_kept["rules"] != then_kept["rules"],
+        before is None or before.through < month, before is not None,
+        bool(proposal.withdraws), bool(then_kept) and now_kept["rules"] != then_kept["rules"],
     ])  # fmt: skip
     _bind_parked(con, session, "resting", proposal.proposal_id)
     _bind_parked(con, session, "rested", before.proposal_id if before else None)

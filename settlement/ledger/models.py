@@ -57,7 +57,7 @@ class Proposal(Base):
     """What one run would book; immutable. `hash` covers the hashes of its lines, its input and the ledger's head.
 
     Its lines lie in the archive, under the hash of their file. An urgent proposal has one counterparty's lines alone, a
-    withdrawal the counter-lines of the document it names (`run_no/number`); both names are in the input's hash.
+    withdrawal the counter-lines of the document it names, with a reason; both names are in the input's hash.
     """
 
     __tablename__ = "proposal"
@@ -79,6 +79,7 @@ class Proposal(Base):
     hash: Mapped[str] = mapped_column(index=True)
     only_counterparty: Mapped[str] = mapped_column(default="", server_default="")
     withdraws: Mapped[str] = mapped_column(default="", server_default="")
+    reason: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class ProposalParty(Base):
@@ -346,6 +347,18 @@ class PeriodConfirmation(Base):
     change_id: Mapped[int] = mapped_column(ForeignKey("period_change.change_id"), primary_key=True)
     confirmed_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
     confirmed_at: Mapped[datetime]
+
+
+class Release(Base):
+    """One person's release of what a proposal's bounds stop, neither its proposer nor its approver."""
+
+    __tablename__ = "release"
+    release_id: Mapped[int] = mapped_column(primary_key=True)
+    proposal_hash: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
+    reason: Mapped[str]
+    released_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    released_at: Mapped[datetime]
 
 
 class AccessLog(Base):

@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from settlement.engine import settle
 from settlement.engine.calendar import add_months, month_end, months_between, public_holidays
-from settlement.faults import ParameterMissing, StateFault
+from settlement.faults import InputFault, ParameterMissing, StateFault, UsageFault
 from settlement.instance import Instance
 from settlement.ledger import hashing
 from settlement.ledger.frozen import file_hash, freeze, thaw
-from settlement.ledger.models import ParkedLine, Proposal, ProposalParty, SettlementRun
+from settlement.ledger.models import Document, ParkedLine, Proposal, ProposalParty, SettlementRun
 from settlement.ledger.register import now
 from settlement.reference import parameter
 
@@ -66,7 +66,7 @@ def propose(
         proposal = Proposal(
             process=process, timing=timing, through=through, booking_date=booking_date, created_at=now(),
             created_by=created_by, engine_version=settle.VERSION, last_load_id=last_load_id, head_hash=head,
-            input_hash=freeze(con, instance.archive, settings, holidays), only_counterparty=only_counterparty or "",
+            input_hash=freeze(con, instance.archive, settings, holidays), only_counterparty=only_counterparty or "", withdraws="",
         )  # fmt: skip
         same = _same(instance, engine, proposal)
         if same is None:
@@ -80,6 +80,52 @@ def propose(
             _keep(engine, con, proposal)
         proposals.append(same or proposal)
     return proposals
+
+
+def propose_withdrawal(
+    instance: Instance, engine: Engine, con: duckdb.DuckDBPyConnection, *, document_number: str, reason: str,
+    booking_date: date, created_by: str, last_load_id: int,
+) -> Proposal:  # fmt: skip
+    """The proposal that withdraws a booked document by its counter-document: every line with the opposite sign.
+
+    Approved and booked as any other; afterwards the next run finds nothing booked of those lines and proposes what they
+    are worth, unless they are held. `con` holds what `propose` needs. Raises InputFault for a document that is not there,
+    UsageFault without a reason, StateFault where it is withdrawn already.
+    """
+    if not reason.strip():
+        raise UsageFault("Angiv en begrundelse for at trække bilaget tilbage.")
+    with Session(engine) as session:
+        found = session.execute(
+            select(SettlementRun)
+            .join(Document, Document.run_no == SettlementRun.run_no)
+            .where(Document.number == document_number, SettlementRun.run_no > 0)
+        ).scalar()
+        if found is None:
+            raise InputFault(f"Bilag {document_number} er ikke bogført her. Find nummeret på siden Bogførte kørsler.")
+        earlier = session.scalars(
+            select(SettlementRun)
+            .join(Proposal, Proposal.proposal_id == SettlementRun.proposal_id)
+            .where(Proposal.withdraws == document_number)
+        ).first()
+        if earlier:
+            raise StateFault(f"Bilag {document_number} er allerede trukket tilbage i kørsel {earlier.run_no}.")
+        head = newest_hash(session, found.process)
+    settings = {
+        "own_municipality": instance.municipality, "process": found.process, "timing": found.timing,
+        "through": found.through.isoformat(), "booking_date": booking_date.isoformat(),
+        "settles_from": settles_from(instance, found.process).isoformat(), "withdraws": document_number,
+    }  # fmt: skip
+    first = settle.first_month(con, found.through)
+    _bind_claim_deadlines(con, first, found.through)
+    proposal = Proposal(
+        process=found.process, timing=found.timing, through=found.through, booking_date=booking_date, created_at=now(),
+        created_by=created_by, engine_version=settle.VERSION, last_load_id=last_load_id, head_hash=head,
+        input_hash=freeze(con, instance.archive, settings, sorted(public_holidays(first.year, found.through.year))),
+        only_counterparty="", withdraws=document_number, reason=reason,
+    )  # fmt: skip
+    _compute(con, instance, proposal)
+    _keep(engine, con, proposal)
+    return proposal
 
 
 def _same(instance: Instance, engine: Engine, proposal: Proposal) -> Proposal | None:
@@ -101,11 +147,14 @@ def _compute(con: duckdb.DuckDBPyConnection, instance: Instance, proposal: Propo
     folder = instance.archive / "proposals"
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{os.getpid()}.part"
-    settle.difference(
-        con, process=proposal.process, timing=proposal.timing, through=proposal.through, booking_date=proposal.booking_date,
-        settles_from=settles_from(instance, proposal.process), only_counterparty=proposal.only_counterparty or None,
-        to=unfinished,
-    )  # fmt: skip
+    if proposal.withdraws:
+        settle.withdraw(con, process=proposal.process, document_number=proposal.withdraws, to=unfinished)
+    else:
+        settle.difference(
+            con, process=proposal.process, timing=proposal.timing, through=proposal.through,
+            booking_date=proposal.booking_date, settles_from=settles_from(instance, proposal.process),
+            only_counterparty=proposal.only_counterparty or None, to=unfinished,
+        )  # fmt: skip
     proposal.line_count, proposal.amount_oere, proposal.vat_oere = con.execute(
         "SELECT count(*), coalesce(sum(amount_oere), 0)::BIGINT, coalesce(sum(vat_oere), 0)::BIGINT FROM difference"
     ).fetchone()

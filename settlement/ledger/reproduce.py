@@ -12,7 +12,7 @@ from settlement.engine import settle
 from settlement.faults import StateFault
 from settlement.instance import Instance
 from settlement.ledger import hashing
-from settlement.ledger.frozen import thaw
+from settlement.ledger.frozen import Frozen, thaw
 from settlement.ledger.models import LedgerLine, SettlementRun
 
 
@@ -41,18 +41,26 @@ def recompute(instance: Instance, run: SettlementRun) -> set[str]:
     """The run's lines in their canonical serialisation, from the archive alone: no warehouse, no ledger line."""
     with duckdb.connect() as con:
         kept = thaw(con, instance.archive, run.input_hash)
-        settings = kept.settings
-        settle.entitle(
-            con, own_municipality=settings["own_municipality"], through=date.fromisoformat(settings["through"]),
-            since=date.fromisoformat(settings["settles_from"]), rules=kept.rules, holidays=kept.holidays,
-        )  # fmt: skip
-        settle.difference(
-            con, process=settings["process"], timing=settings["timing"], through=date.fromisoformat(settings["through"]),
-            booking_date=date.fromisoformat(settings["booking_date"]),
-            settles_from=date.fromisoformat(settings["settles_from"]),
-            only_counterparty=settings.get("only_counterparty"), rules=kept.rules,
-        )  # fmt: skip
+        compute_again(con, kept)
         return {text for (text,) in con.execute(f"SELECT {hashing.line_text_sql()} FROM proposed").fetchall()}
+
+
+def compute_again(con: duckdb.DuckDBPyConnection, kept: Frozen, also: date | None = None) -> None:
+    """What a thawed input gives by its own rules, entitlement `also` of that month; leaves what `settle.entitle` and
+    `settle.difference` (of a withdrawal `settle.withdraw`) leave."""
+    of = kept.settings
+    through, settles_from = date.fromisoformat(of["through"]), date.fromisoformat(of["settles_from"])
+    settle.entitle(
+        con, own_municipality=of["own_municipality"], through=max(through, also or through),
+        since=min(settles_from, also or settles_from), rules=kept.rules, holidays=kept.holidays,
+    )  # fmt: skip
+    if "withdraws" in of:
+        settle.withdraw(con, process=of["process"], document_number=of["withdraws"], rules=kept.rules)
+        return
+    settle.difference(
+        con, process=of["process"], timing=of["timing"], through=through, settles_from=settles_from,
+        booking_date=date.fromisoformat(of["booking_date"]), only_counterparty=of.get("only_counterparty"), rules=kept.rules,
+    )  # fmt: skip
 
 
 def _booked(engine: Engine, run_no: int) -> set[str]:

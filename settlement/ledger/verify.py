@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from settlement.instance import Instance
-from settlement.ledger import hashing
+from settlement.ledger import hashing, mirror
 from settlement.ledger.booking import DELIVERED, file_digest, kept_heads
 from settlement.ledger.models import Document, LedgerLine, NumberSeries, OutboxItem, Posting, SettlementRun
 
@@ -23,6 +25,7 @@ def verify(instance: Instance, engine: Engine, head: str | None = None) -> list[
             *_sums(session, runs),
             *_numbers(session),
             *_files(instance, session),
+            *_mirrored(instance, session, runs),
         ]
         if head and head not in {run.hash for run in runs}:
             broken.append(f"Hovedet {head[:16]}… findes ikke i kæden: den er afkortet eller skrevet om.")
@@ -72,6 +75,22 @@ def _kept(instance: Instance, runs: list[SettlementRun]):
             return
     if len(kept) > len(runs):
         yield f"Registeret har {len(runs)} kørsler, men arkivet kender {len(kept)}: kæden er afkortet."
+
+
+def _mirrored(instance: Instance, session: Session, runs: list[SettlementRun]):
+    """The ledger the engine reads is the register's, line by line."""
+    for run in runs:
+        path = mirror.file_of(instance, run.run_no, run.hash)
+        if not path.exists():
+            continue  # it is written from the register before it is read
+        try:
+            kept = pq.read_table(path).cast(mirror.SCHEMA)
+        except (OSError, pa.ArrowException):
+            yield f"Kørsel {run.run_no}: spejlet {path.name} i arkivet kan ikke læses. Slet filen; den skrives igen fra registeret."
+            continue
+        booked = pa.concat_tables([mirror.SCHEMA.empty_table(), *mirror.read_register(session.connection(), run.run_no)])
+        if not kept.equals(booked):
+            yield f"Kørsel {run.run_no}: spejlet {path.name} i arkivet er ikke registerets linjer."
 
 
 def _sums(session: Session, runs: list[SettlementRun]):

@@ -15,5 +15,5 @@ depends_on = None
 
 def upgrade() -> None:
     op.drop_table("proposal_line")
-    for column in ("only_counterparty", "withdraws"):
+    for column in ("only_counterparty", "withdraws", "reason"):
         op.add_column("proposal", sa.Column(column, sa.String(), nullable=False, server_default=""))
