@@ -38,6 +38,7 @@ spark: .venv/spark  ## the engine on a Spark cluster that the tests start beside
 
 bench: .venv/ready  ## how fast the engine is, at three sizes up to a whole country (some minutes, 3 GiB)
 	$(BIN)/python tests/benchmarks/engine.py
+	$(BIN)/python tests/benchmarks/booking.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

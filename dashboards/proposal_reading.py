@@ -1,17 +1,20 @@
-"""What the Afregning page reads of one proposal: its lines from the archive, through DuckDB, without CPR numbers."""
+"""What the Afregning page reads of one proposal: its lines and their causes, through DuckDB, without CPR numbers."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+import duckdb
 import streamlit as st
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from dashboards import format as fmt
 from dashboards.published import Row
-from settlement.instance import Instance
+from settlement import impact
+from settlement.instance import Bounds, Instance
 from settlement.ledger.models import Proposal
 from settlement.ledger.proposals import opened
 
@@ -54,30 +57,39 @@ class Chosen:
 
 
 class ProposalReading:
-    """One proposal, opened. Grain of what the methods give: in each; amounts in øre unless said."""
+    """One proposal's lines and preview, read once; amounts in øre unless said."""
 
-    def __init__(self, instance: Instance, proposal: Proposal):
-        self._open = ExitStack()
-        self._con = self._open.enter_context(opened(instance, proposal))
-        self._con.execute(f"CREATE TEMP TABLE line AS SELECT {LINE_COLUMNS} FROM proposed ORDER BY {LINE_ORDER}")
+    def __init__(self, instance: Instance, engine: Engine, proposal: Proposal):
+        self._con = duckdb.connect()
+        with opened(instance, proposal) as con, Session(engine) as session:
+            self.preview = impact.compute(con, instance, session, proposal)
+            self._copy(con, "line", f"SELECT {LINE_COLUMNS} FROM proposed ORDER BY {LINE_ORDER}")
+            self._copy(con, "change", f"""
+                SELECT m.*, i.name AS item_name FROM ({impact.LARGEST}) AS m JOIN catalogue_item AS i USING (item_code)
+                ORDER BY abs(amount_oere) DESC, service_line_id, delivery_month, counterparty""")
+
+    def _copy(self, con: duckdb.DuckDBPyConnection, table: str, sql: str) -> None:
+        self._con.register("copied", con.execute(sql).to_arrow_table())
+        self._con.execute(f"CREATE TABLE {table} AS FROM copied")
+        self._con.unregister("copied")
 
     def rows(self, sql: str, **parameters) -> list[Row]:
-        """The answer to one SELECT; parameters are named `$name`."""
+        """The answer to one SELECT over `line` and `change`; parameters are named `$name`."""
         cursor = self._con.cursor().execute(sql, parameters or None)
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
-    def by_counterparty(self) -> dict[str, Row]:
-        """Proposed lines and amount by counterparty."""
-        found = self.rows("SELECT counterparty, count(*) AS lines, sum(amount_oere)::BIGINT AS now FROM line GROUP BY 1")
-        return {row["counterparty"]: row for row in found}
-
-    def by_line(self) -> dict[tuple[str, str], Row]:
-        """Proposed amount and item by service line and counterparty."""
-        found = self.rows("""
-            SELECT service_line_id, counterparty, max(item_name) AS item_name, sum(amount_oere)::BIGINT AS now
-            FROM line GROUP BY 1, 2""")
-        return {(row["service_line_id"], row["counterparty"]): row for row in found}
+    def changes(self, cause: tuple[str, bool] | None, limit: int | None) -> list[Row]:
+        """Service line × month × counterparty × cause, the largest first; of one (cause, is_late) or of all."""
+        chosen = "WHERE (cause, is_late) = ($cause, $is_late)" if cause else ""
+        limited = f"LIMIT {limit}" if limit else ""
+        found = self.rows(
+            f"SELECT * FROM change {chosen} {limited}", **({"cause": cause[0], "is_late": cause[1]} if cause else {})
+        )
+        return [
+            row | {"amount": fmt.oere(row["amount_oere"]), "cause": impact.cause_text(row["cause"], row["is_late"])}
+            for row in found
+        ]
 
     def adjustments(self) -> Row:
         """How many lines correct earlier ones, and their sum."""
@@ -103,18 +115,23 @@ class ProposalReading:
         found = self.rows(
             f"SELECT * FROM line WHERE {chosen.condition} ORDER BY {LINE_ORDER} {limited}", **chosen.parameters
         )
-        return [with_kroner(row) for row in found]
+        return [
+            row
+            | {
+                "quantity": fmt.quantity(row["quantity_num"], row["quantity_den"]), "price": fmt.oere(row["price_oere"]),
+                "amount": fmt.oere(row["amount_oere"]), "vat": fmt.oere(row["vat_oere"]),
+            }  # fmt: skip
+            for row in found
+        ]
 
 
-@st.cache_resource(max_entries=8, show_spinner="Åbner forslaget …")
-def read(_instance: Instance, _proposal: Proposal, home: str, proposal_hash: str) -> ProposalReading:
-    """A proposal opened once per server; it never changes, so its instance and hash name it."""
-    return ProposalReading(_instance, _proposal)
+def read(instance: Instance, engine: Engine, proposal: Proposal) -> ProposalReading:
+    """A proposal read once per server: it never changes, nor does the run before it."""
+    return _read(str(instance.home), proposal.proposal_id, proposal.hash, instance.bounds, instance, engine, proposal)
 
 
-def with_kroner(row: Row) -> Row:
-    """A line with its figures as a person reads them."""
-    return row | {
-        "quantity": fmt.quantity(row["quantity_num"], row["quantity_den"]), "price": fmt.oere(row["price_oere"]),
-        "amount": fmt.oere(row["amount_oere"]), "vat": fmt.oere(row["vat_oere"]),
-    }  # fmt: skip
+@st.cache_resource(max_entries=8, show_spinner="Læser forslaget …")
+def _read(
+    home: str, proposal_id: int, proposal_hash: str, bounds: Bounds, _instance: Instance, _engine: Engine, _proposal: Proposal
+) -> ProposalReading:
+    return ProposalReading(_instance, _engine, _proposal)

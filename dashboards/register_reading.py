@@ -55,16 +55,10 @@ def runs(engine: Engine) -> list[Row]:
     )
 
 
-def previous_run(engine: Engine, process: str, timing: str) -> Row | None:
-    """The latest booked run of the same process and timing: what a proposal is laid beside."""
-    run = SettlementRun
-    found = _rows(
-        engine,
-        select(run.run_no, run.through, run.amount_oere)
-        .where(run.process == process, run.timing == timing)
-        .order_by(run.run_no.desc())
-        .limit(1),
-    )
+def run(engine: Engine, run_no: int | None) -> Row | None:
+    """One booked run's last month and amount; None without a number."""
+    of = SettlementRun
+    found = _rows(engine, select(of.run_no, of.through, of.amount_oere).where(of.run_no == run_no)) if run_no else []
     return found[0] if found else None
 
 

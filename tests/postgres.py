@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,16 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 @pytest.fixture(scope="session")
 def postgres_server():
-    """The URL of a running server, without a database's name; stopped and removed after the tests.
-
-    Its databases order text as Danish does, so that an order the register leaves to the database shows.
-    """
+    """The URL of a running server, without a database's name; stopped and removed after the tests."""
     if not BINARIES:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
+    with server() as url:
+        yield url
+
+
+@contextmanager
+def server():
+    """Its databases order text as Danish does, so that an order the register leaves to the database shows."""
     folder = Path(tempfile.mkdtemp(prefix="afregning-pg-"))  # a socket's path is short, pytest's folders are long
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

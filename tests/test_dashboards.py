@@ -17,7 +17,8 @@ from dashboards import format as fmt
 from dashboards import parts
 from dashboards.published import Published
 from settlement.instance import create_folders, open_instance
-from settlement.ledger.models import AccessLog, Decision, Document, LedgerLine, OutboxItem, ProposalLine, SettlementRun
+from settlement.ledger.models import AccessLog, Decision, Document, LedgerLine, OutboxItem, Proposal, SettlementRun
+from settlement.ledger.proposals import opened
 from settlement.ledger.register import add_user, open_register
 
 pytest_plugins = ["demo_instance"]
@@ -262,6 +263,14 @@ def proposal_page(home, name, environment):
     return page.run()
 
 
+def of_lines(home, page, sql):
+    """The answer to a SELECT over the lines, from the archive, of the proposal chosen on the page."""
+    with Session(register_of(home)) as session:
+        proposal = session.get(Proposal, page.selectbox(key="settlement-proposal").value)
+    with opened(open_instance(home), proposal) as con:
+        return con.execute(sql).fetchall()
+
+
 def press(page, key):
     page.button(key=key).click().run()
     assert not page.exception
@@ -271,11 +280,7 @@ def press(page, key):
 def test_one_approves_another_books_and_the_documents_can_be_fetched(own_home, monkeypatch):
     engine = register_of(own_home)
     anna = proposal_page(own_home, "anna", monkeypatch)
-    with Session(engine) as session:
-        proposal_id = anna.selectbox(key="settlement-proposal").value
-        amount, lines = session.execute(
-            select(func.sum(ProposalLine.amount_oere), func.count()).where(ProposalLine.proposal_id == proposal_id)
-        ).one()
+    ((amount, lines),) = of_lines(own_home, anna, "SELECT sum(amount_oere)::BIGINT, count(*) FROM proposed")
     assert figure(anna, "amount") == fmt.kroner(fmt.oere(amount))
     assert figure(anna, "lines") == fmt.number(lines)
 
@@ -311,15 +316,9 @@ def test_only_a_controller_sees_the_buttons(demo_home, monkeypatch, name):
 
 def test_lines_can_be_filtered_and_summed(demo_home, monkeypatch):
     page = proposal_page(demo_home, "anna", monkeypatch)
-    proposal_id = page.selectbox(key="settlement-proposal").value
-    with Session(register_of(demo_home)) as session:
-        counterparty, number_of, amount = session.execute(
-            select(ProposalLine.counterparty, func.count(), func.sum(ProposalLine.amount_oere))
-            .where(ProposalLine.proposal_id == proposal_id)
-            .group_by(ProposalLine.counterparty)
-            .order_by(func.count())
-            .limit(1)
-        ).one()
+    ((counterparty, number_of, amount),) = of_lines(
+        demo_home, page, "SELECT counterparty, count(*), sum(amount_oere)::BIGINT FROM proposed GROUP BY 1 ORDER BY 2 LIMIT 1"
+    )
     page.selectbox(key="lines-party").set_value(counterparty).run()
     linjer = fmt.count_of(number_of, "linje", "linjer")
     assert f"<caption>{linjer}, i alt {fmt.kroner(fmt.oere(amount))}" in html(page)

@@ -21,6 +21,13 @@ from settlement.faults import InputFault, StateFault
 
 pytestmark = pytest.mark.spark
 pyspark = pytest.importorskip("pyspark", reason="the extra «spark» is not installed: make spark")
+# Little memory and few parts for little data, and no time spent on compiling what runs for a minute.
+SITE = """
+spark.executor.memory 512m
+spark.sql.shuffle.partitions 2
+spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1
+spark.executor.extraJavaOptions -XX:TieredStopAtLevel=1
+"""
 MAY = date(2025, 5, 1)
 
 
@@ -30,7 +37,7 @@ def master(tmp_path_factory):
     if not shutil.which("java"):
         pytest.skip("Java is not installed: apt-get install default-jre-headless")
     folder = tmp_path_factory.mktemp("spark")
-    (folder / "spark-defaults.conf").write_text("spark.executor.memory 512m\nspark.sql.shuffle.partitions 4\n")
+    (folder / "spark-defaults.conf").write_text(SITE)
     started = []
 
     def start(name, role, *arguments, ready):

@@ -1,16 +1,19 @@
-"""Afregning: open proposals against last month's run, approval by another person, booking and documents."""
+"""Afregning: open proposals with their preview, approval by another person, booking and documents."""
 
 from __future__ import annotations
 
 import streamlit as st
 from sqlalchemy.orm import Session
 
-from dashboards import charts, desk, explained, parts
+from dashboards import desk, explained, parts, previewed, proposal_reading
 from dashboards import format as fmt
 from dashboards import register_reading as reg
 from dashboards.published import Row
 from dashboards.views import booked_runs
+from settlement.explanation import named
 from settlement.faults import Fault
+from settlement.impact import Preview
+from settlement.ledger import bounds
 from settlement.ledger.booking import approve, book
 from settlement.ledger.decisions import allow_late
 from settlement.ledger.delivery import deliver
@@ -22,8 +25,9 @@ VIEWS = ("Åbne forslag", "Bogførte kørsler")
 NOTICE = "settlement-notice"
 DEFINITION = (
     "Et forslag er forskellen mellem det, ydelserne er værd, og det, der er bogført, pr. ydelse, leverancemåned, "
-    "pris, modpart og konto; det ændres aldrig. Det sammenlignes med den seneste bogførte kørsel af samme "
-    "afregningsform og forud/bagud.\n"
+    "pris, modpart og konto; det ændres aldrig. Nyeste leverancemåned lægges ved siden af måneden før, begge med det, "
+    "der er bogført og foreslået; tidligere måneder ved siden af det bogførte. Årsagen til en sen oplysning findes ved at "
+    "sammenligne grundlaget med den seneste bogførte kørsels af samme afregningsform og forud/bagud.\n"
     "Én foreslår, en anden godkender, og den, der bogfører, er ikke den, der godkendte. Bogføring kræver grønne "
     "kvalitetsporte og afvises, hvis der er bogført, siden forslaget blev lavet. Parkerede linjer er holdt ude "
     "med en årsag og kommer med, når årsagen er væk."
@@ -61,20 +65,28 @@ def show() -> None:
         _proposal(instance, engine, user, proposals)
 
 
+def _title(proposal: Proposal) -> str:
+    """«Mellemkommunal, bagud · til og med oktober 2026 · 12 linjer · 3.400,00 kr.»"""
+    what = f"{reg.process_of(proposal)} · til og med {fmt.month(proposal.through)}"
+    if proposal.only_counterparty:
+        what = f"Hastekørsel: kun modpart {desk.municipality_code_name(proposal.only_counterparty)} · {what}"
+    if proposal.withdraws:
+        what = f"Tilbagekaldelse af bilag {proposal.withdraws.rpartition('/')[2]} · {what}"
+    lines = fmt.count_of(proposal.line_count, "linje", "linjer")
+    return f"{what} · {lines} · {fmt.kroner(fmt.oere(proposal.amount_oere))}"
+
+
 def _proposal(instance, engine, user, proposals: list[Proposal]) -> None:
     by_id = {p.proposal_id: p for p in proposals}
-    chosen = st.selectbox(
-        "Forslag",
-        list(by_id),
-        format_func=lambda i: (
-            f"{reg.process_of(by_id[i])} · til og med {fmt.month(by_id[i].through)} · "
-            f"{fmt.count_of(by_id[i].line_count, 'linje', 'linjer')} · {fmt.kroner(fmt.oere(by_id[i].amount_oere))}"
-        ),
-        key="settlement-proposal",
-    )
+    chosen = st.selectbox("Forslag", list(by_id), format_func=lambda i: _title(by_id[i]), key="settlement-proposal")
     proposal = by_id[chosen]
     approval = reg.approval_of(engine, proposal.proposal_id)
-    previous = reg.previous_run(engine, proposal.process, proposal.timing)
+    try:
+        read = proposal_reading.read(instance, engine, proposal)
+    except Fault as missing:
+        st.error(str(missing), icon=":material/block:")
+        return
+    previous = reg.run(engine, read.preview.run_before)
     parts.facts(
         [
             ("Forslag", str(proposal.proposal_id)),
@@ -90,37 +102,54 @@ def _proposal(instance, engine, user, proposals: list[Proposal]) -> None:
             ("Forslagets hash", proposal.hash[:16]),
         ]
     )
-    parties = _parties(engine, proposal, previous)
+    parties = _parties(engine, proposal, read.preview)
     parked = reg.parked(engine, proposal.proposal_id)
-    _figures(engine, proposal, previous, parties, parked)
-    _decide(instance, engine, user, proposal, approval)
-    _by_counterparty(parties, previous)
-    _largest_changes(engine, proposal, previous, parties)
-    _parked(instance, engine, user, proposal, parked, parties)
-    _lines(instance, engine, proposal, parties)
+    names = Names({row["counterparty"]: row["name"] for row in parties})
+    _figures(read, proposal, previous, parties, parked)
+    with Session(engine) as session:
+        released = bounds.released(session, proposal)
+    _decide(instance, engine, user, proposal, approval, read.preview)
+    previewed.outside(read.preview, instance.bounds, names, released)
+    previewed.parties(parties, read.preview)
+    previewed.causes(read, names)
+    _parked(instance, engine, user, proposal, parked, names)
+    _lines(instance, engine, proposal, read, parties, names)
 
 
-def _parties(engine, proposal: Proposal, previous: Row | None) -> list[Row]:
-    rows = reg.by_counterparty(engine, proposal.proposal_id, previous["run_no"] if previous else None)
-    return [
-        row
-        | {
-            "now": fmt.oere(row["now"]),
-            "before": fmt.oere(row["before"]),
-            "change": fmt.oere(row["now"] - row["before"]),
-            "part": fmt.share(row["now"] - row["before"], abs(row["before"])),
+class Names(dict):
+    """Counterparties' names by code; one that has nothing in the proposal is found in the register of municipalities."""
+
+    def __missing__(self, code: str) -> str:
+        return desk.municipality_code_name(named(code) if code else code)
+
+
+def _parties(engine, proposal: Proposal, preview: Preview) -> list[Row]:
+    """One row per counterparty with its name and amounts in kroner, the largest change first."""
+    known = reg.parties(engine, proposal.proposal_id)
+    elsewhere = reg.party_names(engine, [party.counterparty for party in preview.parties if party.counterparty not in known])
+    rows = [
+        {
+            "counterparty": party.counterparty, "lines": party.lines, "proposed": fmt.oere(party.proposed_oere),
+            "earlier": fmt.oere(party.earlier_oere), "month": fmt.oere(party.month_oere),
+            "month_before": fmt.oere(party.month_before_oere), "run_before": fmt.oere(party.run_before_oere),
+            "change": fmt.oere(party.month_oere - party.month_before_oere),
+            "part": fmt.share(party.month_oere - party.month_before_oere, abs(party.month_before_oere)),
+            "name": known.get(party.counterparty, {}).get("name") or elsewhere.get(party.counterparty)
+            or Names()[party.counterparty],
+            "has_ean": fmt.yes_no(bool(known.get(party.counterparty, {}).get("ean"))),
         }
-        for row in rows
-    ]
+        for party in preview.parties
+    ]  # fmt: skip
+    return sorted(rows, key=lambda row: (-abs(row["change"]), -abs(row["proposed"]), row["name"]))
 
 
-def _figures(engine, proposal: Proposal, previous: Row | None, parties: list[Row], parked: list[Row]) -> None:
+def _figures(read, proposal: Proposal, previous: Row | None, parties: list[Row], parked: list[Row]) -> None:
     amount = fmt.oere(proposal.amount_oere)
     compare = ()
     if previous:
         compare = (parts.change(amount, fmt.oere(previous["amount_oere"]), f"kørsel {previous['run_no']}"),)
-    fixed = reg.adjustments(engine, proposal.proposal_id)
-    credits = [row for row in parties if row["lines"] and row["now"] < 0]
+    fixed = read.adjustments()
+    credits = [row for row in parties if row["lines"] and row["proposed"] < 0]
     parts.figures(
         [
             parts.Figure("amount", "Beløb uden moms", fmt.kroner(amount), compare),
@@ -142,7 +171,7 @@ def _figures(engine, proposal: Proposal, previous: Row | None, parties: list[Row
     )
 
 
-def _decide(instance, engine, user, proposal: Proposal, approval: Row | None) -> None:
+def _decide(instance, engine, user, proposal: Proposal, approval: Row | None, preview: Preview) -> None:
     parts.section(
         "Godkend og bogfør",
         "En anden end den, der lavede forslaget, godkender; en anden end den, der godkendte, bogfører.",
@@ -180,6 +209,24 @@ def _decide(instance, engine, user, proposal: Proposal, approval: Row | None) ->
             st.rerun()
     except Fault as refusal:
         st.error(str(refusal), icon=":material/block:")
+    if any(change.verdict == bounds.RELEASABLE for change in preview.mass_changes):
+        _release(instance, engine, user, proposal)
+
+
+def _release(instance, engine, user, proposal: Proposal) -> None:
+    with st.expander("Frigiv masseændringen"), st.form("release", clear_on_submit=True):
+        reason = st.text_input("Begrundelse", key="release-reason")
+        if st.form_submit_button("Frigiv"):
+            try:
+                with writing(engine) as session:
+                    bounds.release(
+                        instance, session, proposal_id=proposal.proposal_id, user_name=user.name, reason=reason
+                    )
+            except Fault as refusal:
+                st.error(str(refusal), icon=":material/block:")
+            else:
+                st.session_state[NOTICE] = f"Masseændringen i forslag {proposal.proposal_id} er frigivet af {user.name}."
+                st.rerun()
 
 
 def _deliver(instance, engine, run_no: int) -> str:
@@ -194,81 +241,7 @@ def _deliver(instance, engine, run_no: int) -> str:
     return f"{written}{waiting}. Tallene på de andre sider følger med ved næste kørsel."
 
 
-def _by_counterparty(parties: list[Row], previous: Row | None) -> None:
-    moved = [row for row in parties if row["change"]]
-    sentence = "Der er ingen tidligere kørsel at sammenligne med; største beløb øverst."
-    if previous:
-        beside = f"kørsel {previous['run_no']} ({fmt.month(previous['through'])})"
-        changed = fmt.count_of(len(moved), "modpart har", "modparter har")
-        sentence = f"{changed} et andet beløb end i {beside}. Største ændring øverst."
-    parts.section("Modparter", sentence)
-    left, right = st.columns([3, 5], gap="large")
-    with left:
-        charts.horizontal(
-            [
-                {
-                    "name": row["name"],
-                    "value": charts.plain(row["change"] / 1000),
-                    "text": fmt.number(row["change"] / 1000, signed=True),
-                    "tip": f"{row['name']}: {fmt.kroner(row['change'], signed=True)}",
-                }
-                for row in moved[:15]
-            ],
-            value_title="ændring i 1.000 kr.",
-            number_format=",.0f",
-            alt_text="De 15 største ændringer pr. modpart; tallene står i tabellen ved siden af",
-        )
-    with right:
-        parts.table(
-            parties,
-            [
-                parts.Column("name", "Modpart"),
-                parts.count("lines", "Linjer"),
-                parts.money("now", "Forslag"),
-                parts.money("before", "Seneste kørsel"),
-                parts.money("change", "Ændring", signed=True),
-                parts.percent("part", "Ændring i %", signed=True),
-                parts.Column("has_ean", "EAN"),
-            ],
-            caption="Beløb uden moms pr. modpart mod seneste kørsel",
-            name="parties",
-            total={
-                "name": "I alt",
-                **{key: sum(row[key] for row in parties) for key in ("lines", "now", "before", "change")},
-            },
-        )
-
-
-def _largest_changes(engine, proposal: Proposal, previous: Row | None, parties: list[Row]) -> None:
-    names = {row["counterparty"]: row["name"] for row in parties}
-    rows = [
-        row
-        | {"name": _named(names, row["counterparty"]), "change": fmt.oere(row["now"] - row["before"])}
-        | {"now": fmt.oere(row["now"]), "before": fmt.oere(row["before"])}
-        for row in reg.largest_changes(engine, proposal.proposal_id, previous["run_no"] if previous else None)
-    ]
-    parts.section("Største ændringer", "De ti ydelser, hvis beløb flytter sig mest mod seneste kørsel.")
-    parts.table(
-        rows,
-        [
-            parts.Column("service_line_id", "Ydelse"),
-            parts.Column("item_name", "Katalogydelse"),
-            parts.Column("name", "Modpart"),
-            parts.money("now", "Forslag"),
-            parts.money("before", "Seneste kørsel"),
-            parts.money("change", "Ændring", signed=True),
-        ],
-        caption="Ti største ændringer pr. ydelse",
-        name="largest-changes",
-    )
-
-
-def _named(names: dict[str, str], counterparty: str) -> str:
-    """A counterparty's name; one that has nothing in the proposal is found in the register of municipalities."""
-    return names.get(counterparty) or desk.municipality_code_name(counterparty)
-
-
-def _parked(instance, engine, user, proposal: Proposal, parked: list[Row], parties: list[Row]) -> None:
+def _parked(instance, engine, user, proposal: Proposal, parked: list[Row], names: dict[str, str]) -> None:
     parts.section(
         "Parkeret", f"{fmt.count_of(len(parked), 'linjemåned er', 'linjemåneder er')} holdt ude, hver med en årsag."
     )
@@ -278,8 +251,7 @@ def _parked(instance, engine, user, proposal: Proposal, parked: list[Row], parti
     reason = st.selectbox(
         "Årsag", ["", *reasons], format_func=lambda r: fmt.label(r) if r else "Alle årsager", key="parked-reason"
     )
-    names = {row["counterparty"]: row["name"] for row in parties}
-    shown = [row | {"name": _named(names, row["counterparty"])} for row in parked if reason in ("", row["reason"])]
+    shown = [row | {"name": names[row["counterparty"]]} for row in parked if reason in ("", row["reason"])]
     parts.table(
         shown,
         [
@@ -306,7 +278,7 @@ def _allow_late(engine, user, late: list[Row], names: dict) -> None:
             late,
             key="late-claim",
             format_func=lambda r: (
-                f"{r['service_line_id']} · {fmt.month(r['delivery_month'])} · {_named(names, r['counterparty'])}"
+                f"{r['service_line_id']} · {fmt.month(r['delivery_month'])} · {names[r['counterparty']]}"
             ),
         )
         reason = st.text_input("Begrundelse", key="late-reason")
@@ -327,29 +299,24 @@ def _allow_late(engine, user, late: list[Row], names: dict) -> None:
                 st.success("Afgørelsen er gemt. Kravet kommer med i det næste forslag.", icon=":material/check_circle:")
 
 
-def _lines(instance, engine, proposal: Proposal, parties: list[Row]) -> None:
+def _lines(instance, engine, proposal: Proposal, read, parties: list[Row], names: dict[str, str]) -> None:
     parts.section("Linjer")
-    names = {row["counterparty"]: row["name"] for row in parties}
     proposed = [row["counterparty"] for row in sorted(parties, key=lambda row: row["name"]) if row["lines"]]
     first, second, third, fourth = st.columns([2, 2, 1.3, 1.3], vertical_alignment="bottom")
     counterparty = first.selectbox(
-        "Modpart", ["", *proposed], format_func=lambda c: names.get(c, c) if c else "Alle modparter", key="lines-party"
+        "Modpart", ["", *proposed], format_func=lambda c: names[c] if c else "Alle modparter", key="lines-party"
     )
     text = second.text_input("Søg i ydelse, pakke eller katalogydelse", key="lines-text")
     month = third.selectbox(
         "Leverancemåned",
-        ["", *reg.line_months(engine, proposal.proposal_id)],
+        ["", *read.months()],
         format_func=lambda at: fmt.month(at) if at else "Alle måneder",
         key="lines-month",
     )
     only = fourth.checkbox("Kun reguleringer", key="lines-adjustments")
-    query = reg.lines(
-        engine, proposal.proposal_id, counterparty=counterparty, text=text.strip(), month=month, only_adjustments=only
-    )
-    found, amount = reg.count_and_sum(engine, query)
-    rows = [
-        row | {"name": _named(names, row["counterparty"])} for row in reg.line_rows(engine, query, parts.ROWS_SHOWN)
-    ]
+    wanted = proposal_reading.Chosen(counterparty, text.strip(), month or None, only)
+    found, amount = read.count_and_sum(wanted)
+    rows = [row | {"name": names[row["counterparty"]]} for row in read.lines(wanted, parts.ROWS_SHOWN)]
     columns = [
         parts.Column("service_line_id", "Ydelse"),
         parts.Column("package_id", "Pakke"),
@@ -375,7 +342,7 @@ def _lines(instance, engine, proposal: Proposal, parties: list[Row]) -> None:
     )
     explained.choose(instance, engine, rows, "amount", key="explain-line", proposal_id=proposal.proposal_id)
     if found and st.button("Gør CSV med alle linjer klar", icon=":material/table_view:", key="lines-prepare"):
-        every = [row | {"name": _named(names, row["counterparty"])} for row in reg.line_rows(engine, query, None)]
+        every = [row | {"name": names[row["counterparty"]]} for row in read.lines(wanted, None)]
         parts.download_csv(every, columns, f"forslag-{proposal.proposal_id}.csv")
 
 

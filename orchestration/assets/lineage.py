@@ -43,7 +43,7 @@ def _origins(column: Node) -> list[dg.TableColumnDep]:
 def _schema() -> dict[str, dict[str, str]]:
     """Every table's column names, which sqlglot needs to know whose a bare column is; their types do not matter."""
     tables = dict(INPUTS) | {
-        "run": ("own_municipality", "horizon_day"),
+        "run": ("own_municipality", "first_month", "horizon_day"),
         "calendar_day": ("day", "delivery_month", "month_number", "first_day", "last_day", "weekdays", "thirtieths"),
         "calendar_month": ("delivery_month", "month_number", "first_day", "last_day", "days_in_month"),
         "day_weight": parse_one((SQL / "day_weight.sql").read_text(encoding="utf-8"), dialect="duckdb").named_selects,

@@ -63,7 +63,9 @@ party AS (
     SELECT counterparty, sum(now_oere)::BIGINT AS now_oere, sum(before_oere)::BIGINT AS before_oere
     FROM beside JOIN compared ON is_fresh AND delivery_month = month GROUP BY ALL
 )
-SELECT 'linje_kr' AS bound, service_line_id, delivery_month, counterparty, amount_oere AS now_oere, NULL::BIGINT AS before_oere
+FROM (
+SELECT 'linje_kr' AS bound, service_line_id, delivery_month, counterparty, amount_oere AS now_oere,
+    NULL::BIGINT AS before_oere
 FROM difference WHERE abs(amount_oere) > $line_oere
 UNION ALL
 SELECT 'linje_pct', service_line_id, delivery_month, '', now_oere, before_oere FROM line
@@ -73,7 +75,7 @@ UNION ALL
 SELECT 'modpart_pct', '', month, counterparty, now_oere, before_oere FROM party JOIN compared ON true
 WHERE before_oere <> 0 AND abs(now_oere - before_oere) > $least_oere
     AND abs(now_oere - before_oere)::HUGEINT * 100 > abs(before_oere)::HUGEINT * $counterparty_pct
-ORDER BY bound, abs(now_oere - coalesce(before_oere, 0)) DESC, service_line_id, counterparty"""
+) ORDER BY bound, abs(now_oere - coalesce(before_oere, 0)) DESC, service_line_id, counterparty"""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def mass_changes(con: duckdb.DuckDBPyConnection, bounds: Bounds) -> list[MassCha
     con.execute(_MASS_LINE)
     found = []
     for cause, item, lines, moved, booked in con.execute(_MASS, {"mass_lines": bounds.mass_lines}).fetchall():
-        if moved * 100 > booked * bounds.release_pct:
+        if booked and moved * 100 > booked * bounds.release_pct:
             verdict = STOPPED if moved * 100 > booked * bounds.stop_pct else RELEASABLE
             found.append(MassChange(cause, item, lines, moved, booked, verdict))
     return found

@@ -188,11 +188,7 @@ class LedgerLine(Base):
     """
 
     __tablename__ = "ledger_line"
-    __table_args__ = (
-        _of_document("ledger_line"),
-        Index("ix_ledger_line_of_document", "run_no", "document_number"),
-        Index("ix_ledger_line_of_month", "service_line_id", "delivery_month"),
-    )
+    __table_args__ = (_of_document("ledger_line"), Index("ix_ledger_line_of_document", "run_no", "document_number"))
     line_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     run_no: Mapped[int]
     document_number: Mapped[str]
