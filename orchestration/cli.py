@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--department", default="", metavar="AFDELING")
     add.set_defaults(command=_user_add)
 
+    seen = command("preview", _preview, "hvad et forslag ændrer, hvorfor, og hvad der er uden for grænser")
+    seen.add_argument("proposal", type=int, nargs="?", metavar="FORSLAG", help="ellers alle åbne")
+
     hands.add_commands(commands)
 
     again = command("deliver", _deliver, "skriver ventende filer, og fejlede, når de skal prøves igen")
@@ -287,6 +290,17 @@ def _book_and_write(instance, engine, proposal, options, period=None) -> int:
     if options.out:
         rows = lines_file.booked_rows(engine, run.run_no) if run else lines_file.proposed_rows(instance, proposal)
         lines_file.write_rows(options.out, lines_file.HEADER, rows)
+    return 0
+
+
+def _preview(options) -> int:
+    from orchestration.preview import preview
+    from settlement.instance import open_instance
+    from settlement.ledger.register import open_register
+
+    instance = open_instance()
+    for sentence in preview(instance, open_register(instance), options.proposal):
+        print(sentence)
     return 0
 
 

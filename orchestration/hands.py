@@ -1,4 +1,4 @@
-"""The commands by which people take the wheel: holds, manual lines and accounting periods, each with four eyes."""
+"""The commands by which people take the wheel: holds, manual lines, accounting periods and releases, each with four eyes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from orchestration import arguments
 
 
 def add_commands(commands) -> None:
-    """Adds `hold`, `manual` and `period` to the program's commands."""
+    """Adds `hold`, `manual`, `period` and `release` to the program's commands."""
     _add_hold(commands)
     _add_manual(commands)
     _add_period(commands)
+    release = commands.add_parser("release", help="frigiver et forslags masseændring; hverken forslagsstiller eller godkender kan")
+    release.add_argument("number", type=int, metavar="FORSLAG")
+    _finish({release: _release}, {}, {})
 
 
 def _add_hold(commands) -> None:
@@ -230,6 +233,19 @@ def _period_list(options) -> int:
             )
 
     return _read(listed)
+
+
+def _release(options) -> int:
+    from settlement.instance import open_instance
+    from settlement.ledger import bounds
+
+    def release(session) -> str:
+        bounds.release(
+            open_instance(), session, proposal_id=options.number, user_name=options.by, reason=options.reason
+        )  # fmt: skip
+        return f"Masseændringen i forslag {options.number} er frigivet af {options.by}."
+
+    return _write(release)
 
 
 def _write(decide) -> int:

@@ -17,7 +17,7 @@ from orchestration.pipeline import last_load_id
 from settlement.instance import Instance
 from settlement.ledger.lines_file import money_text
 from settlement.ledger.models import Proposal
-from settlement.ledger.proposals import newest_proposals
+from settlement.ledger.proposals import has_same_lines, newest_proposals
 from settlement.ledger.register import open_register
 from settlement.processes import PROCESSES
 
@@ -50,7 +50,7 @@ def run_pipeline(instance: Instance, *, today: date, progress: Callable[[str], N
 
     register = open_register(instance)
     load_before = last_load_id(instance)
-    lines_before = {(p.process, p.timing): p.lines_hash for p in _newest(register)}
+    before = {(p.process, p.timing): p for p in _newest(register)}
     _tell_steps(progress)
     home = dagster_home(instance)
     with _hurried_log(home), dg.DagsterInstance.from_config(str(home)) as dagster:
@@ -66,7 +66,7 @@ def run_pipeline(instance: Instance, *, today: date, progress: Callable[[str], N
     if "ingestion" in done:
         _print_deliveries(instance, load_before)
     if {f"settlement__{process}__proposal" for process in PROCESSES} <= done:
-        _print_proposals(_newest(register), lines_before)
+        _print_proposals(instance, _newest(register), before)
     if "published__marts__build" in done:
         print(f"Marts er udgivet i {instance.published}")
     for fault in faults:
@@ -163,11 +163,11 @@ def _print_deliveries(instance: Instance, load_before: int) -> None:
         print("Ingen nye filer.")
 
 
-def _print_proposals(proposals: list[Proposal], lines_before: dict[tuple[str, str], str]) -> None:
+def _print_proposals(instance: Instance, proposals: list[Proposal], before: dict[tuple[str, str], Proposal]) -> None:
     new = 0
     for proposal in proposals:
         told = f"{PROCESSES[proposal.process].title}, {proposal.timing}, til og med {proposal.through:%Y-%m}"
-        unchanged = lines_before.get((proposal.process, proposal.timing)) == proposal.lines_hash
+        unchanged = has_same_lines(instance, proposal, before.get((proposal.process, proposal.timing)))
         new += bool(proposal.line_count) and not unchanged
         if not proposal.line_count:
             print(f"{told}: intet nyt at afregne.")

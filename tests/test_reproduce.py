@@ -2,17 +2,23 @@
 
 import csv
 import shutil
+from datetime import date
 
 import pytest
+from driver import Platform
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from worlds import World
 
+from ingestion.quality import judge_profiles
+from ingestion.warehouse import open_warehouse, receive
+from orchestration.pipeline import judge_unjudged, waiting
 from settlement import reference
 from settlement.engine import settle
+from settlement.engine.calendar import add_months, parse_month
 from settlement.faults import StateFault
-from settlement.instance import open_instance
-from settlement.ledger import hashing
+from settlement.instance import open_instance, settle_from
+from settlement.ledger import hashing, mirror
 from settlement.ledger.models import LedgerLine, SettlementRun
 from settlement.ledger.register import open_register
 from settlement.ledger.reproduce import recompute
@@ -59,6 +65,39 @@ def test_every_run_is_reproduced_without_warehouse_and_ledger(booked, tmp_path):
     (booked.home / "warehouse.duckdb").unlink()
     for run, lines in expected:
         assert f"{len(lines)} linjer, alle ens" in booked.must("reproduce", run.run_no)
+
+
+@pytest.mark.heavy
+def test_every_run_of_a_two_year_demo_is_reproduced(tmp_path, monkeypatch):
+    """Two years booked month by month, then the newest delivery with what it changes backwards; each run is computed again
+    on a copy that has no warehouse and no register, and of the ledger only the runs before it."""
+    demo = Platform(tmp_path / "instance", monkeypatch)
+    demo.must("new", "--municipality", "657", "--with-demo-users")
+    settle_from(open_instance(demo.home), date(2024, 10, 1), ("mellemkommunal", "intern"))  # else 14 months back
+    demo.must("demo", "--population", "6000", "--months", "24", "--until", "2026-09")
+    instance = open_instance(demo.home)
+    engine = open_register(instance)
+    deliveries = list(waiting(instance).items())
+    assert len(deliveries) > 1
+    for number, (dated, files) in enumerate(deliveries):
+        with open_warehouse(instance) as con:
+            receive(con, instance, files, dated=dated, received_by="anna")
+            judge_profiles(con, instance, engine, judge_unjudged(con, instance, engine))
+        for month in [f"{y}-{m:02d}" for y in (2024, 2025, 2026) for m in range(1, 13)] if number == 0 else ["2026-09"]:
+            if "2024-10" <= month <= "2026-09":
+                for process in ("mellemkommunal", "intern"):
+                    demo.settle(process, month, f"{add_months(parse_month(month), 1):%Y-%m}-05", book=True)
+    expected = runs_and_lines(demo)
+    assert len(expected) >= 48 and sum(len(lines) for _, lines in expected) > 4_000
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copytree(demo.home / "archive", bare / "archive", ignore=shutil.ignore_patterns("ledger", "proposals"))
+    (bare / "archive" / "ledger").mkdir()
+    shutil.copy(demo.home / "settings.toml", bare)
+    for run, lines in expected:
+        assert recompute(open_instance(bare), run) == lines
+        shutil.copy(mirror.file_of(instance, run.run_no, run.hash), bare / "archive" / "ledger")
+    engine.dispose()
 
 
 def test_old_runs_keep_their_rules(booked, tmp_path, monkeypatch):

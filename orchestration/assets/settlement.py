@@ -19,7 +19,7 @@ from orchestration.platform import SETTLEMENT, WRITER, Platform, kroner, table_m
 from settlement.engine.calendar import parse_month
 from settlement.engine.settle import INPUTS
 from settlement.ledger.models import ParkedLine, Proposal, SettlementRun
-from settlement.ledger.proposals import newest_proposals
+from settlement.ledger.proposals import has_same_lines, newest_proposals
 from settlement.processes import PROCESSES, Process
 
 FIRST_MONTH = "2024-01"  # a proposal through a month holds all earlier ones, so nothing before it is lost
@@ -74,21 +74,23 @@ def monthly_proposal(context: dg.AssetExecutionContext, platform: Platform) -> d
 
 def _propose(context, platform: Platform, process: Process, last_month: date, booking_date: date) -> dict:
     engine = platform.register()
-    with Session(engine) as session:
-        before = {(p.process, p.timing): p.lines_hash for p in newest_proposals(session)}
+    instance = platform.instance()
+    with Session(engine, expire_on_commit=False) as session:
+        before = {(p.process, p.timing): p for p in newest_proposals(session)}
     with platform.warehouse() as con:
         made = propose_timings(
-            con, platform.instance(), engine, process=process.name, last_month=last_month, booking_date=booking_date,
+            con, instance, engine, process=process.name, last_month=last_month, booking_date=booking_date,
             created_by=SYSTEM_USER, progress=context.log.info,
         )  # fmt: skip
     metadata = {}
     with Session(engine) as session:
         for proposal in made:
-            metadata |= _proposal_metadata(session, proposal, before.get((proposal.process, proposal.timing)))
+            is_old = has_same_lines(instance, proposal, before.get((proposal.process, proposal.timing)))
+            metadata |= _proposal_metadata(session, proposal, is_old)
     return metadata
 
 
-def _proposal_metadata(session: Session, proposal: Proposal, lines_before: str | None) -> dict:
+def _proposal_metadata(session: Session, proposal: Proposal, is_old: bool) -> dict:
     parked = session.execute(
         select(ParkedLine.reason, func.count())
         .where(ParkedLine.proposal_id == proposal.proposal_id).group_by(ParkedLine.reason)
@@ -96,7 +98,7 @@ def _proposal_metadata(session: Session, proposal: Proposal, lines_before: str |
     named = {
         "proposal": proposal.proposal_id, "through": f"{proposal.through:%Y-%m}", "lines": proposal.line_count,
         "amount (kr.)": kroner(proposal.amount_oere), "VAT (kr.)": kroner(proposal.vat_oere),
-        "parked": {reason: count for reason, count in parked}, "nothing new": proposal.lines_hash == lines_before,
+        "parked": {reason: count for reason, count in parked}, "nothing new": is_old,
     }  # fmt: skip
     return {f"{proposal.timing}: {name}": value for name, value in named.items()}
 

@@ -50,7 +50,11 @@ touched AS (
     FROM mass_line GROUP BY ALL
 )
 SELECT m.cause, m.item_code, t.service_lines, m.moved_oere, CASE WHEN m.cause IN ('takst', 'regler') THEN t.booked_oere
-    ELSE (SELECT coalesce(sum(abs(booked_oere)), 0)::BIGINT FROM beside) END AS booked_oere
+    ELSE (
+        -- Booked of the month before is laid beside the newest month whole: its own corrections are not counted again.
+        SELECT coalesce(sum(abs(booked_oere)), 0)::BIGINT
+        FROM beside JOIN compared ON NOT (is_fresh AND delivery_month = month_before)
+    ) END AS booked_oere
 FROM moved AS m JOIN touched AS t USING (cause, item_code) WHERE t.service_lines >= $mass_lines
 ORDER BY m.moved_oere DESC, m.cause, m.item_code"""
 

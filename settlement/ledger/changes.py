@@ -92,7 +92,8 @@ side AS (
 SELECT service_line_id, delivery_month, counterparty, account, price_oere, sum(now_oere)::BIGINT AS now_oere,
     sum(before_oere)::BIGINT AS before_oere, sum(booked_oere)::BIGINT AS booked_oere, sum(now_num) AS now_num,
     sum(before_num) AS before_num
-FROM side GROUP BY ALL HAVING sum(now_num) <> 0 OR sum(before_num) <> 0 OR sum(now_oere) <> 0 OR sum(before_oere) <> 0"""
+FROM side GROUP BY ALL
+HAVING sum(now_num) <> 0 OR sum(before_num) <> 0 OR sum(now_oere) <> 0 OR sum(before_oere) <> 0 OR sum(booked_oere) <> 0"""
 
 # Grain: service line × month × counterparty × account.
 _BESIDE = """

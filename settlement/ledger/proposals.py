@@ -188,6 +188,20 @@ def lines_file(instance: Instance, proposal: Proposal) -> Path:
     return instance.archive / "proposals" / f"{proposal.lines_hash}.parquet"
 
 
+def has_same_lines(instance: Instance, proposal: Proposal, earlier: Proposal | None) -> bool:
+    """Whether two proposals would book the same lines. The hash does not say: a file's rows stand in no order."""
+    if earlier is None or any(
+        getattr(proposal, what) != getattr(earlier, what) for what in ("line_count", "amount_oere", "vat_oere")
+    ):
+        return False
+    files = [lines_file(instance, p) for p in (proposal, earlier)]
+    if files[0] == files[1]:
+        return True
+    with duckdb.connect() as con:
+        other = f"SELECT 1 FROM (FROM read_parquet('{files[0]}') EXCEPT ALL FROM read_parquet('{files[1]}')) LIMIT 1"
+        return files[1].exists() and con.execute(other).fetchone() is None
+
+
 @contextmanager
 def opened(instance: Instance, proposal: Proposal) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection whose view `proposed` holds the proposal's lines, with what was known of their service lines

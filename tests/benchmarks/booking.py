@@ -44,7 +44,8 @@ def measure(lines: int, database: str | None) -> None:
         con.execute(CANONICAL.read_text(encoding="utf-8").replace("$lines", str(lines)))
         con.execute("""CREATE TEMP TABLE party AS SELECT DISTINCT paying_municipality AS counterparty, 'kommune' AS kind,
             'Kommune' AS name, '12345678' AS cvr, '5790000123456' AS ean, '' AS address, '' AS contact FROM service_package""")
-        con.execute("INSERT INTO party SELECT '751', 'kommune', 'Kommune', '1', '', '', '' WHERE '751' NOT IN (SELECT counterparty FROM party)")
+        con.execute("""INSERT INTO party SELECT DISTINCT paying_municipality, 'kommune', 'Kommune', '1', '', '', ''
+            FROM package_payer ANTI JOIN party ON counterparty = paying_municipality""")
         con.execute("DROP TABLE ledger_line")
         for month, label in ((date(2025, 11, 1), "empty ledger"), (date(2025, 12, 1), "same ledger, one month more")):
             mirror.bind(con, mirror.files(instance, engine))

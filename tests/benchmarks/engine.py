@@ -25,8 +25,10 @@ from settlement.engine import settle
 MONTHS = 12
 CANONICAL = Path(__file__).parent / "canonical.sql"
 LEDGER = """
-    COPY (SELECT row_number() OVER () AS line_number, 'mellemkommunal' AS process, *, 'F2026-000001' AS document_number FROM '{lines}')
-    TO '{ledger}' (FORMAT parquet, COMPRESSION zstd)"""
+    COPY (
+        SELECT row_number() OVER () AS line_number, 'mellemkommunal' AS process, *, 'F2026-000001' AS document_number
+        FROM '{lines}'
+    ) TO '{ledger}' (FORMAT parquet, COMPRESSION zstd)"""
 
 
 def measure(lines: int) -> dict:
