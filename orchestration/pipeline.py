@@ -25,6 +25,7 @@ from ingestion.warehouse import FileReport, receive
 from settlement.engine import settle
 from settlement.engine.calendar import add_months
 from settlement.instance import Instance
+from settlement.ledger import bulk
 from settlement.ledger.models import Base, GateVerdict, Proposal
 from settlement.ledger.opening import book_opening_entries
 from settlement.ledger.proposals import propose, propose_withdrawal
@@ -183,20 +184,8 @@ def last_load_id(instance: Instance) -> int:
 def _copy_register_table(con, engine: Engine, name: str, before: datetime | None) -> int:
     table = Base.metadata.tables[name]
     query = select(table).where(_written(name, before)) if before else select(table)
-    types = {"VARCHAR": pa.string(), "DATE": pa.date32(), "DATETIME": pa.timestamp("us"), "BOOLEAN": pa.bool_()}
-    schema = pa.schema([(c.name, types.get(str(c.type), pa.int64())) for c in table.c])
-    con.register("copied", schema.empty_table())
-    con.execute(f"CREATE OR REPLACE TABLE ledger.{name} AS FROM copied")
-    con.unregister("copied")
     with engine.connect() as connection:
-        for rows in connection.execution_options(yield_per=100_000).execute(query).partitions():
-            columns = zip(*rows, strict=True)
-            con.register(
-                "copied", pa.table([pa.array(v, t) for v, t in zip(columns, schema.types, strict=True)], schema=schema)
-            )
-            con.execute(f"INSERT INTO ledger.{name} FROM copied")
-            con.unregister("copied")
-    return con.execute(f"SELECT count(*) FROM ledger.{name}").fetchone()[0]
+        return bulk.load(con, f"ledger.{name}", bulk.read(connection, query))
 
 
 def _written(name: str, before: datetime):

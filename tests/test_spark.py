@@ -237,10 +237,9 @@ def test_words_that_mean_something_else_in_spark(master):
         "read": "SELECT n, unnest(generate_series(1, 2)) AS twice FROM number",
     }  # fmt: skip
     con = duckdb.connect()
-    con.execute("""CREATE TEMP TABLE number AS SELECT *, n::HUGEINT * n AS huge FROM (VALUES
+    con.execute("""CREATE TEMP TABLE number AS SELECT *, n::HUGEINT AS huge FROM (VALUES
         (9223372036854775807, -4, DATE '0001-01-01'), (-9223372036854775807, 12, DATE '9999-12-31'),
         (6, 4, DATE '1969-12-31'), (-7, 2, NULL), (0, -5, DATE '2024-03-31')) AS v(n, d, day)""")
-    con.execute("UPDATE number SET huge = n")
     con.execute(f"CREATE TEMP VIEW read AS {rules['read']}")
     spark.compute(con, master, "x", rules=rules, kept={"x"}, inputs={})
     assert con.execute("FROM x ORDER BY ALL").fetchall() == con.execute(f"{rules['x']} ORDER BY ALL").fetchall()

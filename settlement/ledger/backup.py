@@ -12,13 +12,13 @@ import os
 import tarfile
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Engine, Table, func, insert, select
 from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault, StateFault
 from settlement.instance import Instance, open_instance
+from settlement.ledger import bulk
 from settlement.ledger.booking import heads_file
 from settlement.ledger.guards import OpenBooking, booking_opened
 from settlement.ledger.models import Base
@@ -110,15 +110,12 @@ def _tables() -> list[Table]:
 
 
 def _dump(connection, table: Table) -> tuple[bytes, int]:
-    types = {"VARCHAR": pa.string(), "DATE": pa.date32(), "DATETIME": pa.timestamp("us"), "BOOLEAN": pa.bool_()}
-    schema = pa.schema([(column.name, types.get(str(column.type), pa.int64())) for column in table.c])
-    buffer, count = io.BytesIO(), 0
-    with pq.ParquetWriter(buffer, schema) as writer:
-        rows = connection.execution_options(yield_per=BATCH).execute(select(table).order_by(*table.primary_key))
-        for part in rows.partitions():
-            columns = zip(*part, strict=True)
-            writer.write_table(pa.table([pa.array(v, t) for v, t in zip(columns, schema.types, strict=True)], schema=schema))
-            count += len(part)
+    buffer, count, writer = io.BytesIO(), 0, None
+    for part in bulk.read(connection, select(table).order_by(*table.primary_key)):
+        writer = writer or pq.ParquetWriter(buffer, part.schema)
+        writer.write_table(part)
+        count += part.num_rows
+    writer.close()
     return buffer.getvalue(), count
 
 

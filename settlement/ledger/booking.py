@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 import duckdb
-from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
 
 from settlement.faults import StateFault
 from settlement.instance import Instance
 from settlement.ledger import bounds, bulk, hashing, mirror, periods
 from settlement.ledger.gates import demand_green
-from settlement.ledger.guards import booking_opened
+from settlement.ledger.guards import booking_opened, one_at_a_time
 from settlement.ledger.models import (
     Approval,
     Document,
@@ -30,7 +30,7 @@ from settlement.ledger.models import (
     SettlementRun,
 )  # fmt: skip
 from settlement.ledger.proposals import newest_hash, opened
-from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.ledger.register import MAY_BOOK, now, user_with_right, writing
 from settlement.processes import process as process_named
 from settlement.reference import posting_account
 
@@ -71,9 +71,8 @@ def book(
     Returns the run; None for an empty proposal, which makes no run. A proposal booked before gives its run again.
     Raises StateFault where rights, approval, ledger head, gates or accounting period forbid it.
     """
-    with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
-        if engine.dialect.name == "postgresql":
-            session.execute(text("LOCK TABLE settlement_run IN EXCLUSIVE MODE"))
+    with writing(engine) as session:
+        one_at_a_time(session)
         user_with_right(session, user_name, MAY_BOOK, "bogføre afregninger")
         proposal = session.get(Proposal, proposal_id)
         if proposal is None:

@@ -1,19 +1,41 @@
-"""Many rows at once from DuckDB into a table of the register, within the session's transaction."""
+"""Many rows at once between the register and DuckDB or Parquet, in columns."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import duckdb
-from sqlalchemy import Table
+import pyarrow as pa
+from sqlalchemy import Connection, Select, Table
 from sqlalchemy.orm import Session
 
 BATCH = 50_000
+_ARROW = {"VARCHAR": pa.string(), "DATE": pa.date32(), "DATETIME": pa.timestamp("us"), "BOOLEAN": pa.bool_()}
+
+
+def read(connection: Connection, query: Select) -> Iterator[pa.Table]:
+    """The rows of a query over columns of the register, in parts; at least one, which may be empty."""
+    schema = pa.schema([(c.name, _ARROW.get(str(c.type), pa.int64())) for c in query.selected_columns])
+    yield schema.empty_table()
+    for rows in connection.execution_options(yield_per=BATCH).execute(query).partitions():
+        columns = zip(*rows, strict=True)
+        yield pa.table([pa.array(v, t) for v, t in zip(columns, schema.types, strict=True)], schema=schema)
+
+
+def load(con: duckdb.DuckDBPyConnection, table: str, parts: Iterator[pa.Table]) -> int:
+    """Makes a table of `con` of the parts; returns how many rows it has."""
+    for number, part in enumerate(parts):
+        con.register("part_read", part)
+        con.execute(f"INSERT INTO {table} FROM part_read" if number else f"CREATE OR REPLACE TABLE {table} AS FROM part_read")
+        con.unregister("part_read")
+    return con.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
 
 
 def insert(session: Session, con: duckdb.DuckDBPyConnection, table: Table, relation: str) -> int:
-    """Inserts every row of a relation of `con` that has the table's columns; returns how many."""
+    """Inserts, in the session's transaction, every row of a relation of `con` that has the table's columns; returns how
+    many."""
     columns = [column.name for column in table.c]
     copy = _copy if session.get_bind().dialect.name == "postgresql" else _executemany
     return copy(session, con, table.name, columns, relation)

@@ -22,6 +22,7 @@ from settlement.documents.opus import reposting_csv
 from settlement.documents.pdf import document_pdf
 from settlement.faults import InputFault
 from settlement.instance import Instance
+from settlement.ledger import handover
 from settlement.ledger.booking import DELIVERED, FAILED, WAITING, file_digest
 from settlement.ledger.models import (
     Document,
@@ -42,16 +43,23 @@ def deliver(instance: Instance, engine: Engine, *, at_once: bool = False) -> Cou
     have each status afterwards.
 
     A failed file is tried again after 1, 2, 4 … minutes, at most a day later, or now with `at_once`. An e-invoice that
-    breaks a rule of the official set is not written; the outbox says which rule. One process delivers at a time; a file
-    gets its name when it is whole, and written again it has the same bytes.
+    breaks a rule of the official set is not written; the outbox says which rule. Of a run whose lines are not whole nothing
+    is written, and a file that is not what was booked is not either, before or after. One process delivers at a time; a
+    file gets its name when it is whole, and written again it has the same bytes.
     """
     with _delivering(instance):
         with Session(engine) as session:
-            due = session.scalars(select(OutboxItem.outbox_id).where(_is_due(at_once)).order_by(OutboxItem.outbox_id)).all()
-        for outbox_id in due:
-            content, fault = _write(instance, engine, outbox_id)
+            due = session.execute(
+                select(OutboxItem.run_no, OutboxItem.outbox_id).where(_is_due(at_once)).order_by(OutboxItem.outbox_id)
+            ).all()
+            not_whole = {run_no: handover.lacking(session, run_no) for run_no in sorted({run_no for run_no, _ in due})}
+        for run_no, outbox_id in due:
+            content, fault = (b"", not_whole[run_no]) if not_whole[run_no] else _write(instance, engine, outbox_id)
             with writing(engine) as session:
                 _keep_outcome(session.get(OutboxItem, outbox_id), content, fault)
+        for run_no in not_whole:
+            with writing(engine) as session:
+                _count_again(instance, session, run_no)
     with Session(engine) as session:
         return Counter(session.scalars(select(OutboxItem.status)))
 
@@ -86,7 +94,10 @@ def _write(instance: Instance, engine: Engine, outbox_id: str) -> tuple[bytes, s
     """The content of the file now written, or why it is not, in a sentence."""
     try:
         with Session(engine) as session:
-            content = render(instance, session, session.get(OutboxItem, outbox_id))
+            item = session.get(OutboxItem, outbox_id)
+            content = render(instance, session, item)
+            if fault := handover.unlike(session, item, content):
+                return b"", fault
     except (InputFault, ValueError) as fault:
         return b"", str(fault)
     target = instance.outbox / outbox_id
@@ -100,6 +111,14 @@ def _write(instance: Instance, engine: Engine, outbox_id: str) -> tuple[bytes, s
             unfinished.unlink(missing_ok=True)
         return b"", f"Filen kunne ikke skrives i udbakken ({fault.strerror or type(fault).__name__}). Gør plads eller ret mappen."
     return content, ""
+
+
+def _count_again(instance: Instance, session: Session, run_no: int) -> None:
+    """What a run has handed over, counted and read back: a file that is not there or not whole has failed."""
+    handed_over = select(OutboxItem).where(OutboxItem.run_no == run_no, OutboxItem.status == DELIVERED)
+    for item in session.scalars(handed_over).all():
+        if fault := handover.lost(instance, session, item):
+            _keep_outcome(item, b"", fault)
 
 
 def _keep_outcome(item: OutboxItem, content: bytes, fault: str) -> None:

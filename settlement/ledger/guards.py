@@ -18,6 +18,12 @@ class OpenBooking(Base):
     run_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
+def one_at_a_time(session: Session) -> None:
+    """Waits until no other booking goes on. SQLite has one writer at a time anyhow (`register.writing`)."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE settlement_run IN EXCLUSIVE MODE"))
+
+
 @contextmanager
 def booking_opened(session: Session, run_no: int) -> Iterator[None]:
     """Within it the transaction of `session` may add booked rows and give numbers, for that run.

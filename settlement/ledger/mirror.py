@@ -7,25 +7,24 @@ names the files it read instead of copying them. `verify` lays every file beside
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, select
 
 from settlement.engine.settle import INPUTS
 from settlement.instance import Instance
+from settlement.ledger import bulk
 from settlement.ledger.models import LedgerLine, SettlementRun
 
 COLUMNS = INPUTS["ledger_line"]
-SCHEMA = pa.schema([
-    ("line_number", pa.int64()), ("process", pa.string()), ("service_line_id", pa.string()), ("delivery_month", pa.date32()),
-    ("price_oere", pa.int64()), ("counterparty", pa.string()), ("account", pa.string()), ("quantity_num", pa.int64()),
-    ("quantity_den", pa.int64()), ("amount_oere", pa.int64()), ("vat_oere", pa.int64()), ("document_number", pa.string()),
-])  # fmt: skip
-BATCH = 100_000
+NONE = """
+    CREATE OR REPLACE TEMP VIEW ledger_line AS SELECT
+        0::BIGINT AS line_number, '' AS process, '' AS service_line_id, NULL::DATE AS delivery_month, 0::BIGINT AS price_oere,
+        '' AS counterparty, '' AS account, 0::BIGINT AS quantity_num, 0::BIGINT AS quantity_den, 0::BIGINT AS amount_oere,
+        0::BIGINT AS vat_oere, '' AS document_number
+    WHERE false"""
 
 
 def file_of(instance: Instance, run_no: int, run_hash: str) -> Path:
@@ -54,31 +53,22 @@ def files(instance: Instance, engine: Engine, before: datetime = datetime.max) -
         for run_no, run_hash in runs:
             if not file_of(instance, run_no, run_hash).exists():
                 with duckdb.connect() as con:
-                    con.register("none_yet", SCHEMA.empty_table())
-                    con.execute("CREATE TABLE of_run AS FROM none_yet")
-                    for part in read_register(connection, run_no):
-                        con.register("part", part)
-                        con.execute("INSERT INTO of_run FROM part")
-                        con.unregister("part")
+                    bulk.load(con, "of_run", bulk.read(connection, lines_of(run_no)))
                     keep(con, "of_run", file_of(instance, run_no, run_hash))
     return [file_of(instance, run_no, run_hash) for run_no, run_hash in runs]
 
 
-def read_register(connection, run_no: int) -> Iterable[pa.Table]:
-    """A run's lines as the register has them, in order, in parts."""
-    table = LedgerLine.__table__
-    query = select(*(table.c[column] for column in COLUMNS)).where(table.c.run_no == run_no).order_by(table.c.line_number)
-    for rows in connection.execution_options(yield_per=BATCH).execute(query).partitions():
-        columns = zip(*rows, strict=True)
-        yield pa.table([pa.array(c, t) for c, t in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA)
+def lines_of(run_no: int) -> Select:
+    """A run's lines as the register has them, in order."""
+    line = LedgerLine
+    return select(*(getattr(line, column) for column in COLUMNS)).where(line.run_no == run_no).order_by(line.line_number)
 
 
 def bind(con: duckdb.DuckDBPyConnection, paths: list[Path], only_line: str | None = None) -> None:
     """Binds the engine's `ledger_line` to those files, and `ledger_file` to their names."""
     con.execute("CREATE OR REPLACE TEMP TABLE ledger_file (name VARCHAR)")
     if not paths:
-        con.register("no_line", SCHEMA.empty_table())
-        con.execute("CREATE OR REPLACE TEMP VIEW ledger_line AS FROM no_line")
+        con.execute(NONE)
         return
     con.executemany("INSERT INTO ledger_file VALUES (?)", [[path.name] for path in paths])
     names = ", ".join(f"'{path}'" for path in paths)

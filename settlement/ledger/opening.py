@@ -8,17 +8,17 @@ from itertools import groupby
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Engine, func, insert, select, text
+from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
 
 from settlement.engine import settle
 from settlement.instance import Instance
 from settlement.ledger import hashing
 from settlement.ledger.booking import insert_postings, keep_heads, kind_of, next_sequence
-from settlement.ledger.guards import booking_opened
+from settlement.ledger.guards import booking_opened, one_at_a_time
 from settlement.ledger.models import Document, LedgerLine, SettlementRun
 from settlement.ledger.proposals import newest_hash
-from settlement.ledger.register import now
+from settlement.ledger.register import now, writing
 
 BOOKED_BY = "platformen"
 KEY = {
@@ -61,9 +61,8 @@ def book_opening_entries(
     """
     if not con.execute("SELECT 1 FROM canonical.opening_entry WHERE NOT withdrawn LIMIT 1").fetchone():
         return []
-    with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
-        if engine.dialect.name == "postgresql":
-            session.execute(text("LOCK TABLE settlement_run IN EXCLUSIVE MODE"))
+    with writing(engine) as session:
+        one_at_a_time(session)
         lines = _unbooked(session, con)
         runs = [
             _book(session, process, list(group), booking_date)

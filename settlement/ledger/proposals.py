@@ -19,7 +19,7 @@ from settlement.instance import Instance
 from settlement.ledger import hashing
 from settlement.ledger.frozen import file_hash, freeze, thaw
 from settlement.ledger.models import Document, ParkedLine, Proposal, ProposalParty, SettlementRun
-from settlement.ledger.register import now
+from settlement.ledger.register import now, writing
 from settlement.reference import parameter
 
 BATCH = 20_000
@@ -173,7 +173,7 @@ def _compute(con: duckdb.DuckDBPyConnection, instance: Instance, proposal: Propo
 
 
 def _keep(engine: Engine, con: duckdb.DuckDBPyConnection, proposal: Proposal) -> None:
-    with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
+    with writing(engine) as session:
         session.add(proposal)
         session.flush()
         for model in (ProposalParty, ParkedLine):

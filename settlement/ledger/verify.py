@@ -10,7 +10,7 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from settlement.instance import Instance
-from settlement.ledger import hashing, mirror
+from settlement.ledger import bulk, hashing, mirror
 from settlement.ledger.booking import DELIVERED, file_digest, kept_heads
 from settlement.ledger.models import Document, LedgerLine, NumberSeries, OutboxItem, Posting, SettlementRun
 
@@ -84,12 +84,12 @@ def _mirrored(instance: Instance, session: Session, runs: list[SettlementRun]):
         if not path.exists():
             continue  # it is written from the register before it is read
         try:
-            kept = pq.read_table(path).cast(mirror.SCHEMA)
+            kept = pq.read_table(path)
         except (OSError, pa.ArrowException):
             yield f"Kørsel {run.run_no}: spejlet {path.name} i arkivet kan ikke læses. Slet filen; den skrives igen fra registeret."
             continue
-        booked = pa.concat_tables([mirror.SCHEMA.empty_table(), *mirror.read_register(session.connection(), run.run_no)])
-        if not kept.equals(booked):
+        booked = pa.concat_tables(bulk.read(session.connection(), mirror.lines_of(run.run_no)))
+        if not kept.cast(booked.schema).equals(booked):
             yield f"Kørsel {run.run_no}: spejlet {path.name} i arkivet er ikke registerets linjer."
 
 

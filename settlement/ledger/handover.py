@@ -1,0 +1,138 @@
+"""Count and sum expected against count and sum found: of a run before anything leaves, of each file, and of all afterwards."""
+
+from __future__ import annotations
+
+import csv
+import io
+from decimal import Decimal
+
+from lxml import etree
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from settlement.documents.model import DEBIT
+from settlement.instance import Instance
+from settlement.ledger.booking import file_digest
+from settlement.ledger.bounds import kroner
+from settlement.ledger.models import Document, LedgerLine, OutboxItem, Posting, Proposal, SettlementRun
+from settlement.processes import process
+
+CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
+CAC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2}"
+Total = tuple[int, int]  # how many, and their sum in øre
+
+
+def lacking(session: Session, run_no: int) -> str:
+    """Why a booked run must not be handed over, in a sentence with the exact sum: its lines, recounted, are not those that
+    were proposed and booked, or a document has lost its files' places in the outbox; '' where it is whole."""
+    run = session.get(SettlementRun, run_no)
+    line, document = LedgerLine, Document
+    lines, amount, vat = session.execute(
+        select(func.count(), func.sum(line.amount_oere), func.sum(line.vat_oere)).where(line.run_no == run_no)
+    ).one()
+    proposed = session.get(Proposal, run.proposal_id).line_count
+    whole, found = (proposed, run.amount_oere + run.vat_oere), (lines, int(amount or 0) + int(vat or 0))
+    if found != whole:
+        return f"Kørsel {run_no} afleveres ikke: {_missing('linjer', whole, found)}. Kør «afregning verify»."
+    summed = {
+        number: (int(amount), int(vat))
+        for number, amount, vat in session.execute(
+            select(line.document_number, func.sum(line.amount_oere), func.sum(line.vat_oere))
+            .where(line.run_no == run_no).group_by(line.document_number)
+        )
+    }  # fmt: skip
+    documents = session.execute(
+        select(document.number, document.kind, document.amount_oere, document.vat_oere).where(document.run_no == run_no)
+    ).all()
+    for number, _, amount, vat in documents:
+        if summed.get(number) != (amount, vat):
+            has = sum(summed.get(number, (0, 0)))
+            return (
+                f"Kørsel {run_no} afleveres ikke: bilag {number} er på {kroner(amount + vat)} kr., dets linjer på {kroner(has)} kr.; "
+                f"forskellen er {kroner(amount + vat - has)} kr. Kør «afregning verify»."
+            )
+    wanted = {f"{run_no}/koersel-{run_no}-omposteringsbilag.csv"}
+    if process(run.process).is_sent:
+        wanted |= {f"{run_no}/{number}.pdf" for number, *_ in documents}
+        wanted |= {f"{run_no}/{number}.xml" for number, kind, *_ in documents if kind != "internbilag"}
+    lost = wanted - set(session.scalars(select(OutboxItem.outbox_id).where(OutboxItem.run_no == run_no)))
+    if lost:
+        return (
+            f"Kørsel {run_no} afleveres ikke: {len(wanted)} filer ventet, {len(wanted) - len(lost)} står i udbakken; {min(lost)} "
+            "mangler. Kør «afregning verify»."
+        )
+    return ""
+
+
+def unlike(session: Session, item: OutboxItem, content: bytes) -> str:
+    """Why a file is not what was booked, in a sentence with the exact sum, from the file read back; '' where it is."""
+    if item.format == "opus":
+        whole, found = _posted(session, item.run_no), _posted_in(content)
+        for side in ("debet", "kredit"):
+            if whole[side] != found[side]:
+                return f"{item.outbox_id} afleveres ikke: {_missing(f'posteringer i {side}', whole[side], found[side])}."
+        return ""
+    if item.format == "oioubl":
+        document = session.get(Document, (item.run_no, item.document_number))
+        count = session.scalar(
+            select(func.count()).select_from(LedgerLine)
+            .where(LedgerLine.run_no == item.run_no, LedgerLine.document_number == item.document_number)
+        )  # fmt: skip
+        lines, amount, payable = _invoiced_in(content)
+        whole = (count, document.amount_oere)
+        if (lines, amount) != whole:
+            return f"{item.outbox_id} afleveres ikke: {_missing('linjer', whole, (lines, amount))}."
+        if payable != document.amount_oere + document.vat_oere:
+            return (
+                f"{item.outbox_id} afleveres ikke: {kroner(payable)} kr. at betale, men bilaget er på "
+                f"{kroner(document.amount_oere + document.vat_oere)} kr."
+            )
+    return ""
+
+
+def lost(instance: Instance, session: Session, item: OutboxItem) -> str:
+    """Why a file handed over is no longer the one that was written; '' where it lies there whole."""
+    path = instance.outbox / item.path
+    if not path.exists():
+        return f"{item.outbox_id} er skrevet, men ligger ikke i udbakken. Kør «afregning deliver»."
+    content = path.read_bytes()
+    if file_digest(content) == item.sha256:
+        return ""
+    return unlike(session, item, content) or f"{item.outbox_id} i udbakken er ikke den fil, der blev skrevet."
+
+
+def _missing(what: str, whole: Total, found: Total) -> str:
+    return (
+        f"{whole[0]} {what} på {kroner(whole[1])} kr. ventet, {found[0]} på {kroner(found[1])} kr. fundet; "
+        f"{whole[0] - found[0]} på {kroner(whole[1] - found[1])} kr. mangler"
+    )
+
+
+def _invoiced_in(content: bytes) -> tuple[int, int, int]:
+    """Lines, their sum and what is to be paid, signed as booked: a credit note turns every sign."""
+    root = etree.fromstring(content)
+    is_credit = etree.QName(root).localname == "CreditNote"
+    lines = [_oere(line.find(f"{CBC}LineExtensionAmount").text) for line in root.iterfind(
+        f"{CAC}CreditNoteLine" if is_credit else f"{CAC}InvoiceLine")]  # fmt: skip
+    payable = _oere(root.find(f"{CAC}LegalMonetaryTotal/{CBC}PayableAmount").text)
+    sign = -1 if is_credit else 1
+    return len(lines), sign * sum(lines), sign * payable
+
+
+def _posted(session: Session, run_no: int) -> dict[str, Total]:
+    """Postings by the side they stand on: one below 0 stands on the other side."""
+    sides: dict[str, list[int]] = {"debet": [], "kredit": []}
+    for side, amount in session.execute(select(Posting.side, Posting.amount_oere).where(Posting.run_no == run_no)):
+        sides["debet" if (side == "debet") == (amount > 0) else "kredit"].append(abs(amount))
+    return {side: (len(amounts), sum(amounts)) for side, amounts in sides.items()}
+
+
+def _posted_in(content: bytes) -> dict[str, Total]:
+    sides: dict[str, list[int]] = {"debet": [], "kredit": []}
+    for row in csv.DictReader(io.StringIO(content.decode("utf-8")), delimiter=";"):
+        sides["debet" if row["Debet/kredit"] == DEBIT else "kredit"].append(_oere(row["Beløb"].replace(",", ".")))
+    return {side: (len(amounts), sum(amounts)) for side, amounts in sides.items()}
+
+
+def _oere(text: str) -> int:
+    return int(Decimal(text).scaleb(2))
