@@ -26,7 +26,7 @@ def outside(preview: impact.Preview, bounds: Bounds, names: dict[str, str], rele
         else "Intet er uden for grænserne i settings.toml.",
     )
     for change in preview.mass_changes:
-        end = f"Over {bounds.release_pct} pct. skal det frigives af en, der hverken har foreslået eller godkendt."
+        end = "Det skal frigives af en, der hverken har foreslået eller godkendt."
         if change.verdict == STOPPED:
             end = f"Over {bounds.stop_pct} pct. kan det ikke bogføres."
         st.error(f"{change.sentence}. {end}", icon=":material/block:")

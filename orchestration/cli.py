@@ -157,7 +157,7 @@ def _demo(options) -> int:
 
 
 def _load(options) -> int:
-    from ingestion.archive import LOADER
+    from ingestion.archive import LOADER, loads
     from ingestion.reading import find_files
     from ingestion.warehouse import open_warehouse, receive, scratch_folder
     from orchestration.pipeline import book_opening, judge_unjudged
@@ -166,9 +166,10 @@ def _load(options) -> int:
 
     instance = open_instance()
     engine = open_register(instance)
+    known = {file.sha256: load.load_id for load in loads(instance) for file in load.files}
     with scratch_folder() as scratch, open_warehouse(instance) as con:
         found = [(LOADER, name, path) for given in options.paths for name, path in find_files(given, Path(scratch))]
-        _, reports = receive(
+        load_id, reports = receive(
             con, instance, found, dated=date.today().isoformat(), received_by=getpass.getuser(), progress=_say
         )
         judge_unjudged(con, instance, engine)
@@ -183,6 +184,9 @@ def _load(options) -> int:
         )
         if report.unknown_columns:
             print(f"{report.name}: ukendte kolonner er gemt, men ikke brugt: {', '.join(report.unknown_columns)}")
+    for file in loads(instance)[load_id - 1].files if load_id else ():
+        if earlier := known.get(file.sha256):
+            print(f"{file.name} er modtaget før, i indlæsning {earlier}; kun rækker, der er ændret siden, ændres tilbage.")
     if not reports:
         print("Der var ingen filer at indlæse.")
     return 1 if any(report.fault for report in reports) else 0

@@ -1,7 +1,8 @@
 """Bounds of a proposal: what is listed before approval, and the mass changes of rates, rules or keys that stop a booking.
 
-A mass change moves money already booked on many service lines at once, by one price, rule, payer or account. Above one
-share of the booked it must be released by a person who neither proposed nor approved; above another it is not booked.
+A mass change moves money already booked on many service lines at once, by one price, rule, payer or account, or as a batch
+of registrations sent twice does. Above one share of the booked it must be released by a person who neither proposed nor
+approved; above another it is not booked.
 """
 
 from __future__ import annotations
@@ -21,19 +22,21 @@ from settlement.ledger.register import MAY_BOOK, now, user_with_right
 
 MASS = "masseaendring"
 RELEASABLE, STOPPED = "frigives", "stoppes"
+# Delivered quantities sway from month to month; a batch sent twice adds about as much again as was booked.
+DOUBLED_PCT = 80
 SUBJECTS = {
     "takst": "Taksten på {}", "regler": "Katalog eller regler for {}", "betaler": "Skift af betaler",
-    "kontering": "Skift af konto",
+    "kontering": "Skift af konto", "antal": "Leveret antal af {}",
 }  # fmt: skip
 
 # Grain: service line × month × counterparty × account × cause, of what moves booked money by a price, rule or key.
 _MASS_LINE = """
 CREATE OR REPLACE TEMP TABLE mass_line AS
-SELECT cause, CASE WHEN cause IN ('takst', 'regler') THEN item_code ELSE '' END AS item_code, service_line_id, counterparty,
-    account, amount_oere, booked_oere
+SELECT cause, CASE WHEN cause IN ('takst', 'regler', 'antal') THEN item_code ELSE '' END AS item_code, service_line_id,
+    counterparty, account, amount_oere, booked_oere
 FROM change SEMI JOIN (SELECT service_line_id, delivery_month FROM beside WHERE booked_oere <> 0) AS b
     USING (service_line_id, delivery_month)
-WHERE cause IN ('takst', 'regler', 'betaler', 'kontering')"""
+WHERE cause IN ('takst', 'regler', 'antal', 'betaler', 'kontering')"""
 
 # A price or rule is measured by what it touches, a key by all that is compared: what it touches it moves whole.
 _MASS = """
@@ -42,14 +45,14 @@ WITH per_key AS (
 ),
 moved AS (
     SELECT cause, item_code, greatest(coalesce(sum(amount_oere) FILTER (amount_oere > 0), 0),
-        -coalesce(sum(amount_oere) FILTER (amount_oere < 0), 0))::BIGINT AS moved_oere
+        -coalesce(sum(amount_oere) FILTER (amount_oere < 0 AND cause <> 'antal'), 0))::BIGINT AS moved_oere
     FROM per_key GROUP BY ALL
 ),
 touched AS (
     SELECT cause, item_code, count(DISTINCT service_line_id) AS service_lines, sum(abs(booked_oere))::BIGINT AS booked_oere
     FROM mass_line GROUP BY ALL
 )
-SELECT m.cause, m.item_code, t.service_lines, m.moved_oere, CASE WHEN m.cause IN ('takst', 'regler') THEN t.booked_oere
+SELECT m.cause, m.item_code, t.service_lines, m.moved_oere, CASE WHEN m.item_code <> '' THEN t.booked_oere
     ELSE (
         -- Booked of the month before is laid beside the newest month whole: its own corrections are not counted again.
         SELECT coalesce(sum(abs(booked_oere)), 0)::BIGINT
@@ -100,7 +103,7 @@ class MassChange:
         tenths = self.moved_oere * 1000 // self.booked_oere
         return (
             f"{SUBJECTS[self.cause].format(self.item_code)} flytter {kroner(self.moved_oere)} kr. på {self.service_lines} bogførte "
-            f"ydelser, {tenths // 10},{tenths % 10} pct. af de {kroner(self.booked_oere)} kr., det måles mod"
+            f"ydelser, {tenths // 10},{tenths % 10} pct. af {kroner(self.booked_oere)} kr. bogført"
         )
 
 
@@ -114,8 +117,9 @@ def mass_changes(con: duckdb.DuckDBPyConnection, bounds: Bounds) -> list[MassCha
     con.execute(_MASS_LINE)
     found = []
     for cause, item, lines, moved, booked in con.execute(_MASS, {"mass_lines": bounds.mass_lines}).fetchall():
-        if booked and moved * 100 > booked * bounds.release_pct:
-            verdict = STOPPED if moved * 100 > booked * bounds.stop_pct else RELEASABLE
+        is_quantity = cause == "antal"
+        if booked and moved * 100 > booked * (DOUBLED_PCT if is_quantity else bounds.release_pct):
+            verdict = STOPPED if moved * 100 > booked * bounds.stop_pct and not is_quantity else RELEASABLE
             found.append(MassChange(cause, item, lines, moved, booked, verdict))
     return found
 

@@ -48,8 +48,8 @@ def lacking(session: Session, run_no: int) -> str:
         if summed.get(number) != (amount, vat):
             has = sum(summed.get(number, (0, 0)))
             return (
-                f"Kørsel {run_no} afleveres ikke: bilag {number} er på {kroner(amount + vat)} kr., dets linjer på {kroner(has)} kr.; "
-                f"forskellen er {kroner(amount + vat - has)} kr. Kør «afregning verify»."
+                f"Kørsel {run_no} afleveres ikke: bilag {number} er på {kroner(amount + vat)} kr., dets linjer på {kroner(has)} "
+                f"kr.; forskellen er {kroner(amount + vat - has)} kr. Kør «afregning verify»."
             )
     wanted = {f"{run_no}/koersel-{run_no}-omposteringsbilag.csv"}
     if process(run.process).is_sent:
