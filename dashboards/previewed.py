@@ -10,7 +10,7 @@ from dashboards.proposal_reading import ProposalReading
 from dashboards.published import Row
 from settlement import impact
 from settlement.instance import Bounds
-from settlement.ledger.bounds import STOPPED, SUBJECTS
+from settlement.ledger.bounds import STOPPED, subject
 from settlement.ledger.models import Release
 
 BARS = 12
@@ -39,7 +39,7 @@ def outside(preview: impact.Preview, bounds: Bounds, names: dict[str, str], rele
         parts.table(
             [
                 {
-                    "what": SUBJECTS[part.cause].format(part.item_code), "name": names[part.counterparty],
+                    "what": subject(part.cause, part.item_code, part.is_late), "name": names[part.counterparty],
                     "account": part.account, "amount": fmt.oere(part.amount_oere),
                 }
                 for part in preview.mass_parts

@@ -74,7 +74,7 @@ def _of_proposal(instance: Instance, session: Session, proposal: Proposal) -> It
     for change in found.mass_changes:
         yield f"  Masseændring, der {change.verdict}: {change.sentence}."
         for part in found.mass_parts:
-            if (part.cause, part.item_code) == (change.cause, change.item_code):
+            if part[:3] == (change.cause, change.item_code, change.is_late):
                 yield f"    {_name(part.counterparty)}, konto {part.account or 'mangler'}: {kroner(part.amount_oere)} kr."
     for release in released(session, proposal):
         yield f"  Frigivet af {release.released_by} {release.released_at:%d-%m-%Y}: {release.reason}"

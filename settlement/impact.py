@@ -57,6 +57,7 @@ class MassPart(NamedTuple):
 
     cause: str
     item_code: str
+    is_late: bool
     counterparty: str
     account: str
     amount_oere: int
@@ -105,9 +106,9 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
     ).all())  # fmt: skip
     mass = [] if proposal.withdraws else bounds.mass_changes(con, instance.bounds)
     parts = con.execute("""
-        SELECT cause, item_code, counterparty, account, sum(amount_oere)::BIGINT FROM mass_line GROUP BY ALL
-        HAVING sum(amount_oere) <> 0 ORDER BY cause, item_code, counterparty, account""").fetchall() if mass else []  # fmt: skip
-    over = {(change.cause, change.item_code) for change in mass}
+        SELECT cause, item_code, is_late, counterparty, account, sum(amount_oere)::BIGINT FROM mass_line GROUP BY ALL
+        HAVING sum(amount_oere) <> 0 ORDER BY ALL""").fetchall() if mass else []  # fmt: skip
+    over = {(change.cause, change.item_code, change.is_late) for change in mass}
     month, is_fresh = con.execute("SELECT month, is_fresh FROM compared").fetchone()
     return Preview(
         month=month, is_month_new=is_fresh, run_before=before.run_no if before else None,
@@ -118,7 +119,7 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
             SELECT is_late, cause, count(DISTINCT service_line_id), sum(amount_oere)::BIGINT FROM change
             GROUP BY ALL ORDER BY is_late, abs(sum(amount_oere)) DESC, cause""").fetchall()],
         outside=[Outside(*row) for row in bounds.outside(con, instance.bounds)],
-        mass_changes=mass, mass_parts=[MassPart(*row) for row in parts if row[:2] in over],
+        mass_changes=mass, mass_parts=[MassPart(*row) for row in parts if row[:3] in over],
         parked=[(reason, lines) for reason, lines in session.execute(
             select(ParkedLine.reason, func.count()).where(ParkedLine.proposal_id == proposal.proposal_id)
             .group_by(ParkedLine.reason).order_by(ParkedLine.reason)

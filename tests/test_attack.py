@@ -9,13 +9,22 @@ from test_ledger import WORLD
 
 from settlement.instance import open_instance
 from settlement.ledger import hashing
-from settlement.ledger.models import AccessLog, Decision, Document, LedgerLine, ParkedLine, Posting, SettlementRun
+from settlement.ledger.models import (
+    AccessLog,
+    Decision,
+    Document,
+    LedgerLine,
+    ParkedLine,
+    Posting,
+    Release,
+    SettlementRun,
+)
 from settlement.ledger.register import now, open_register
 from settlement.ledger.verify import verify
 
 BOOKED = ("settlement_run", "document", "ledger_line", "posting", "number_series")
 ADDED_TO = (
-    "proposal", "proposal_party", "parked_line", "approval", "decision", "access_log", "gate_verdict",
+    "proposal", "proposal_party", "parked_line", "approval", "decision", "access_log", "gate_verdict", "release",
 )  # fmt: skip
 
 
@@ -30,6 +39,7 @@ def attacked(either_platform):
     with Session(engine) as session, session.begin():
         session.add(AccessLog(at=now(), user_name="anna", action="vis", cpr="", purpose="prøve"))
         session.add(Decision(kind="hold", service_line_id="A", reason="prøve", decided_by="anna", decided_at=now()))
+        session.add(Release(proposal_hash="x", kind="masseaendring", reason="prøve", released_by="anna", released_at=now()))
         month = session.scalars(select(LedgerLine.delivery_month).limit(1)).one()
         session.add(ParkedLine(proposal_id=1, service_line_id="A", delivery_month=month, counterparty="", reason="prøve"))
     assert verify(instance, engine) == []

@@ -233,7 +233,7 @@ def raised(platform):
 
 BOOK = ("settle", "mellemkommunal", "--through", "2025-06", "--date", "2025-07-05", "--book", "--by", "anna", "--approved-by", "bo")
 # 25 lines of 300 kr. more in May; June is 1.300 kr. like May, as it is known now.
-SUM = "Taksten på OPH flytter 7.500,00 kr. på 25 bogførte ydelser, 30,0 pct. af 25.000,00 kr. bogført"
+SUM = "Taksten på OPH tilbage i tid flytter 7.500,00 kr. på 25 bogførte ydelser, 30,0 pct. af 25.000,00 kr. bogført"
 
 
 def test_a_mass_change_is_booked_when_a_third_person_has_released_it(raised):
@@ -300,7 +300,7 @@ def test_an_account_changed_in_the_mass_is_stopped_above_the_hard_limit(raised):
     rules = [{"ydelse_id": f"L{n}", "gyldig_fra": "2025-01-01", "konto": "47110"} for n in range(25)]
     platform.load({"takster": [original], "kontoregler": rules})
     code, said = platform.run(*BOOK)
-    assert code == 1 and "Skift af konto flytter 25.000,00 kr. på 25 bogførte ydelser, 100,0 pct." in said
+    assert code == 1 and "Skift af konto tilbage i tid flytter 25.000,00 kr. på 25 bogførte ydelser, 100,0 pct." in said
     assert "kan det ikke frigives" in said
     code, said = platform.run("release", newest(engine).proposal_id, "--by", "carl", "--reason", "Aftalt")
     assert code == 1 and "kan det ikke frigives" in said

@@ -236,15 +236,15 @@ def test_words_that_mean_something_else_in_spark(master):
 
     rules = {"x": """
         SELECT n, d, n // d AS quotient, gcd(n, d) AS divisor, n // gcd(n, d) AS reduced, concat(d, ':', NULL, n) AS told,
-            date_diff('day', DATE '1970-01-01', day) AS day, CAST(sum(n) OVER (ORDER BY d, n) AS BIGINT) AS so_far,
-            (SELECT CAST(sum(huge) - max(huge) AS BIGINT) FROM number) AS rest
+            date_diff('day', DATE '1970-01-01', day) AS day, (SELECT CAST(sum(n) AS BIGINT) FROM number) AS beyond_on_the_way,
+            (SELECT CAST(sum(huge) - max(huge) AS BIGINT) FROM number) AS of_128_bits
         FROM number WHERE n IN (SELECT n FROM read)""",
         "read": "SELECT n, unnest(generate_series(1, 2)) AS twice FROM number",
     }  # fmt: skip
     con = duckdb.connect()
     con.execute("""CREATE TEMP TABLE number AS SELECT *, n::HUGEINT AS huge FROM (VALUES
-        (9223372036854775807, -4, DATE '0001-01-01'), (-9223372036854775807, 12, DATE '9999-12-31'),
-        (6, 4, DATE '1969-12-31'), (-7, 2, NULL), (0, -5, DATE '2024-03-31')) AS v(n, d, day)""")
+        (9223372036854775807, -4, DATE '0001-01-01'), (6, 4, DATE '1969-12-31'), (-9223372036854775807, 12, DATE '9999-12-31'),
+        (-7, 2, NULL), (0, -5, DATE '2024-03-31'), (3, NULL, DATE '2024-02-29')) AS v(n, d, day)""")
     con.execute(f"CREATE TEMP VIEW read AS {rules['read']}")
     spark.compute(con, master, "x", rules=rules, kept={"x"}, inputs={})
     assert con.execute("FROM x ORDER BY ALL").fetchall() == con.execute(f"{rules['x']} ORDER BY ALL").fetchall()
@@ -255,7 +255,10 @@ def test_a_cluster_that_cannot_compute_says_so(master):
     from settlement.engine import spark
 
     con = duckdb.connect()
-    con.execute("CREATE TEMP TABLE number AS SELECT 0 AS n, '0101801233' AS cpr")
+    con.execute("CREATE TEMP TABLE number AS SELECT 0 AS n, '0101801233' AS cpr, 9223372036854775807 AS most")
+    for sql in ("SELECT most + 1 AS q FROM number", "SELECT (SELECT max(most * 2) FROM number) AS q FROM number"):
+        with pytest.raises(OverflowError):
+            spark.compute(con, master, "x", rules={"x": sql}, kept={"x"}, inputs={})
     for sql in ("SELECT 1 // n AS q, cpr FROM number", "SELECT no_such(n) AS q FROM number"):
         with pytest.raises(StateFault, match="Spark-klyngen spark://.* kunne ikke beregne trinnet x .*spark_master") as fault:
             spark.compute(con, master, "x", rules={"x": sql}, kept={"x"}, inputs={})

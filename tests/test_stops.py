@@ -106,7 +106,7 @@ def test_an_uplift_back_in_time_is_stopped_with_what_it_moves_of_booked_months(b
     first = {"ydelseskode": "OPH", "tilbud_id": "", "gyldig_fra": "2025-01-01", "gyldig_til": "2025-05-31", "pris": "10300,00"}
     booked.load({"takster": [first]})
     code, said = settle(booked, 6)
-    assert code == 1 and "Taksten på OPH flytter 232.500,00 kr. på 25 bogførte ydelser" in said
+    assert code == 1 and "Taksten på OPH tilbage i tid flytter 232.500,00 kr. på 25 bogførte ydelser" in said
 
 
 # --- (b) A batch sent twice ---------------------------------------------------------------------------------------------
@@ -138,14 +138,14 @@ def test_an_opening_batch_twice_is_booked_once(platform):
     assert [(row["ydelse_id"], row["beloeb"]) for row in opened] == [("L00", "500,00")]
 
 
-@pytest.mark.parametrize("months", [(6,), (5,), (5, 6)])
-def test_registrations_sent_twice_under_new_numbers_wait_for_release(booked, months):
+@pytest.mark.parametrize(("months", "when"), [((6,), ""), ((5,), " tilbage i tid"), ((5, 6), " tilbage i tid")])
+def test_registrations_sent_twice_under_new_numbers_wait_for_release(booked, months, when):
     """Nothing in the rows tells that they are the same: what they move does, of the month before or of what is booked."""
     booked.load(rates("1000,00", "250,00"))
     booked.load({"registreringer": [row for month in months for row in registrations(month, "-igen")]})
     code, said = settle(booked, 6)
     assert code == 1 and runs(booked) == 1
-    assert "afventer frigivelse: Leveret antal af TIM flytter 25.000,00 kr. på 25 bogførte ydelser, 100,0 pct." in said
+    assert f"afventer frigivelse: Leveret antal af TIM{when} flytter 25.000,00 kr. på 25 bogførte ydelser, 100,0 pct." in said
 
 
 def test_an_outgoing_batch_is_written_once(booked):

@@ -9,6 +9,7 @@ by their common user only, and are gone when the step is done.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -71,12 +72,13 @@ def compute(
             statement = _hand_over(con, session, Path(folder), step, rules, kept, inputs)
             session.sql(statement).write.parquet(f"{folder}/{step}")
         except (PySparkException, Py4JError) as error:
-            condition = isinstance(error, PySparkException) and error.getCondition() or "ingen forbindelse"
-            if "OVERFLOW" in condition:
+            # Spark's names of what went wrong, also where Java's exception is wrapped in others on its way here.
+            conditions = re.findall(r"\[([A-Z_]+)[].]", str(error))
+            if any("OVERFLOW" in condition for condition in conditions):
                 raise OverflowError(step) from error
             raise StateFault(
-                f"Spark-klyngen {master} kunne ikke beregne trinnet {step} ({condition}). Se klyngens log, og prøv igen, "
-                "eller fjern spark_master fra settings.toml, så regner DuckDB."
+                f"Spark-klyngen {master} kunne ikke beregne trinnet {step} ({', '.join(conditions) or 'ingen forbindelse'}). "
+                "Se klyngens log, og prøv igen, eller fjern spark_master fra settings.toml, så regner DuckDB."
             ) from error
         columns = [f'"{name}"::{kind} AS "{name}"' for name, kind, *_ in con.execute(f"DESCRIBE {rules[step]}").fetchall()]
         rows = f"SELECT {', '.join(columns)} FROM read_parquet('{folder}/{step}/*.parquet')"

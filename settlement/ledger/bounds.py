@@ -32,7 +32,7 @@ SUBJECTS = {
 # Grain: service line × month × counterparty × account × cause, of what moves booked money by a price, rule or key.
 _MASS_LINE = """
 CREATE OR REPLACE TEMP TABLE mass_line AS
-SELECT cause, CASE WHEN cause IN ('takst', 'regler', 'antal') THEN item_code ELSE '' END AS item_code, service_line_id,
+SELECT cause, CASE WHEN cause IN ('takst', 'regler', 'antal') THEN item_code ELSE '' END AS item_code, is_late, service_line_id,
     counterparty, account, amount_oere, booked_oere
 FROM change SEMI JOIN (SELECT service_line_id, delivery_month FROM beside WHERE booked_oere <> 0) AS b
     USING (service_line_id, delivery_month)
@@ -41,25 +41,25 @@ WHERE cause IN ('takst', 'regler', 'antal', 'betaler', 'kontering')"""
 # A price or rule is measured by what it touches, a key by all that is compared: what it touches it moves whole.
 _MASS = """
 WITH per_key AS (
-    SELECT cause, item_code, counterparty, account, sum(amount_oere)::BIGINT AS amount_oere FROM mass_line GROUP BY ALL
+    SELECT cause, item_code, is_late, counterparty, account, sum(amount_oere)::BIGINT AS amount_oere FROM mass_line GROUP BY ALL
 ),
 moved AS (
-    SELECT cause, item_code, greatest(coalesce(sum(amount_oere) FILTER (amount_oere > 0), 0),
+    SELECT cause, item_code, is_late, greatest(coalesce(sum(amount_oere) FILTER (amount_oere > 0), 0),
         -coalesce(sum(amount_oere) FILTER (amount_oere < 0 AND cause <> 'antal'), 0))::BIGINT AS moved_oere
     FROM per_key GROUP BY ALL
 ),
 touched AS (
-    SELECT cause, item_code, count(DISTINCT service_line_id) AS service_lines, sum(abs(booked_oere))::BIGINT AS booked_oere
+    SELECT cause, item_code, is_late, count(DISTINCT service_line_id) AS service_lines, sum(abs(booked_oere))::BIGINT AS booked_oere
     FROM mass_line GROUP BY ALL
 )
-SELECT m.cause, m.item_code, t.service_lines, m.moved_oere, CASE WHEN m.item_code <> '' THEN t.booked_oere
+SELECT m.cause, m.item_code, m.is_late, t.service_lines, m.moved_oere, CASE WHEN m.item_code <> '' THEN t.booked_oere
     ELSE (
         -- Booked of the month before is laid beside the newest month whole: its own corrections are not counted again.
         SELECT coalesce(sum(abs(booked_oere)), 0)::BIGINT
         FROM beside JOIN compared ON NOT (is_fresh AND delivery_month = month_before)
     ) END AS booked_oere
-FROM moved AS m JOIN touched AS t USING (cause, item_code) WHERE t.service_lines >= $mass_lines
-ORDER BY m.moved_oere DESC, m.cause, m.item_code"""
+FROM moved AS m JOIN touched AS t USING (cause, item_code, is_late) WHERE t.service_lines >= $mass_lines
+ORDER BY m.moved_oere DESC, m.cause, m.item_code, m.is_late"""
 
 _OUTSIDE = """
 WITH line AS (
@@ -87,24 +87,36 @@ WHERE before_oere <> 0 AND abs(now_oere - before_oere) > $least_oere
 
 @dataclass(frozen=True)
 class MassChange:
-    """One price, rule or key that moves booked money on `service_lines` lines: `moved_oere` is the larger of what it
+    """One price, rule, key or kind of delivery that moves booked money on `service_lines` lines, from the newest month on or
+    (`is_late`) in months that are booked: `moved_oere` is the larger of what it
     charges and what it credits, per counterparty and account; `booked_oere` what that is measured by."""
 
     cause: str
     item_code: str
+    is_late: bool
     service_lines: int
     moved_oere: int
     booked_oere: int
     verdict: str
 
     @property
+    def subject(self) -> str:
+        """What moves it: «Taksten på 105 tilbage i tid»."""
+        return subject(self.cause, self.item_code, self.is_late)
+
+    @property
     def sentence(self) -> str:
         """What moves, exactly."""
         tenths = self.moved_oere * 1000 // self.booked_oere
         return (
-            f"{SUBJECTS[self.cause].format(self.item_code)} flytter {kroner(self.moved_oere)} kr. på {self.service_lines} bogførte "
+            f"{self.subject} flytter {kroner(self.moved_oere)} kr. på {self.service_lines} bogførte "
             f"ydelser, {tenths // 10},{tenths % 10} pct. af {kroner(self.booked_oere)} kr. bogført"
         )
+
+
+def subject(cause: str, item_code: str, is_late: bool) -> str:
+    """What a mass change is about, in words."""
+    return SUBJECTS[cause].format(item_code) + (" tilbage i tid" if is_late else "")
 
 
 def kroner(oere: int) -> str:
@@ -116,11 +128,11 @@ def mass_changes(con: duckdb.DuckDBPyConnection, bounds: Bounds) -> list[MassCha
     """The mass changes above a limit, the largest first, after `changes.compute`; leaves `mass_line`."""
     con.execute(_MASS_LINE)
     found = []
-    for cause, item, lines, moved, booked in con.execute(_MASS, {"mass_lines": bounds.mass_lines}).fetchall():
+    for cause, item, is_late, lines, moved, booked in con.execute(_MASS, {"mass_lines": bounds.mass_lines}).fetchall():
         is_quantity = cause == "antal"
         if booked and moved * 100 > booked * (DOUBLED_PCT if is_quantity else bounds.release_pct):
             verdict = STOPPED if moved * 100 > booked * bounds.stop_pct and not is_quantity else RELEASABLE
-            found.append(MassChange(cause, item, lines, moved, booked, verdict))
+            found.append(MassChange(cause, item, is_late, lines, moved, booked, verdict))
     return found
 
 
@@ -159,7 +171,7 @@ def _demand(proposal: Proposal, found: list[MassChange], bounds: Bounds, release
             )
     if found and not released_by:
         raise StateFault(
-            f"Forslag {proposal.proposal_id} afventer frigivelse: {found[0].sentence}; over {bounds.release_pct} pct. skal det "
+            f"Forslag {proposal.proposal_id} afventer frigivelse: {found[0].sentence}; det skal "
             f"frigives af en, der hverken har foreslået eller godkendt: «afregning release {proposal.proposal_id}»."
         )
 

@@ -55,10 +55,10 @@ FACTS = {
     "registration": ("registreringer", "*", _LINE, "f.date AS first_day, f.date AS last_day"),
 }  # fmt: skip
 
-# Grain: service line × month laid beside another × counterparty × account × price. `booked_oere`: of `before_oere`, what
-# the ledger holds. Quantities as numerators over the month's common denominator (difference.sql).
-_STAND = """
-CREATE OR REPLACE TEMP TABLE stand AS
+# Grain: service line × month laid beside another × counterparty × account. `booked_oere`: of `before_oere`, what the ledger
+# holds. Quantities as numerators over the month's common denominator (difference.sql).
+_BESIDE = """
+CREATE OR REPLACE TEMP TABLE beside AS
 WITH proposed_line AS (
     SELECT d.*, quantity_num::HUGEINT * (common(delivery_month) // quantity_den) AS numerator FROM difference AS d
 ),
@@ -88,41 +88,40 @@ side AS (
     SELECT service_line_id, delivery_month, counterparty, account, price_oere, amount_oere, numerator, amount_oere, numerator,
         amount_oere
     FROM booked_line SEMI JOIN touched USING (service_line_id, delivery_month)
+),
+priced AS (
+    SELECT service_line_id, delivery_month, counterparty, account, price_oere, sum(now_oere)::BIGINT AS now_oere,
+        sum(before_oere)::BIGINT AS before_oere, sum(booked_oere)::BIGINT AS booked_oere, sum(now_num) AS now_num,
+        sum(before_num) AS before_num, sum(now_num) <> 0 OR sum(now_oere) <> 0 AS is_now,
+        sum(before_num) <> 0 OR sum(before_oere) <> 0 AS is_before
+    FROM side GROUP BY service_line_id, delivery_month, counterparty, account, price_oere
 )
-SELECT service_line_id, delivery_month, counterparty, account, price_oere, sum(now_oere)::BIGINT AS now_oere,
-    sum(before_oere)::BIGINT AS before_oere, sum(booked_oere)::BIGINT AS booked_oere, sum(now_num) AS now_num,
-    sum(before_num) AS before_num
-FROM side GROUP BY ALL
-HAVING sum(now_num) <> 0 OR sum(before_num) <> 0 OR sum(now_oere) <> 0 OR sum(before_oere) <> 0 OR sum(booked_oere) <> 0"""
-
-# Grain: service line × month × counterparty × account.
-_BESIDE = """
-CREATE OR REPLACE TEMP TABLE beside AS
 SELECT service_line_id, delivery_month, counterparty, account, sum(now_oere)::BIGINT AS now_oere,
     sum(before_oere)::BIGINT AS before_oere, sum(booked_oere)::BIGINT AS booked_oere, sum(now_num) AS now_num,
     sum(before_num) AS before_num, bool_or(is_now) AS has_now, bool_or(is_before) AS has_before,
     min(price_oere) FILTER (is_now) AS low_now, max(price_oere) FILTER (is_now) AS high_now,
     min(price_oere) FILTER (is_before) AS low_before, max(price_oere) FILTER (is_before) AS high_before
-FROM (SELECT *, now_num <> 0 OR now_oere <> 0 AS is_now, before_num <> 0 OR before_oere <> 0 AS is_before FROM stand)
-GROUP BY service_line_id, delivery_month, counterparty, account"""
+FROM priced WHERE is_now OR is_before OR booked_oere <> 0 GROUP BY service_line_id, delivery_month, counterparty, account"""
 
 # Grain: as `beside`, of what changed. `takst_oere` is what the new price makes of today's quantity against the old price.
 _MOVED = """
 CREATE OR REPLACE TEMP TABLE moved AS
-WITH whole AS (
+WITH uneven AS (SELECT DISTINCT service_line_id, delivery_month FROM beside WHERE has_now <> has_before),
+whole AS (
     SELECT service_line_id, delivery_month, bool_or(has_now) AS line_now, bool_or(has_before) AS line_before,
         bool_or(has_now <> has_before) AS is_rekeyed,
-        (min(counterparty) FILTER (has_now), max(counterparty) FILTER (has_now), count(DISTINCT counterparty) FILTER (has_now))
-        <> (min(counterparty) FILTER (has_before), max(counterparty) FILTER (has_before),
-            count(DISTINCT counterparty) FILTER (has_before)) AS is_repaid
-    FROM beside GROUP BY service_line_id, delivery_month
+        min(counterparty) FILTER (has_now) <> min(counterparty) FILTER (has_before)
+        OR max(counterparty) FILTER (has_now) <> max(counterparty) FILTER (has_before) AS is_repaid
+    FROM beside SEMI JOIN uneven USING (service_line_id, delivery_month) GROUP BY service_line_id, delivery_month
 ),
 priced AS (
-    SELECT b.*, w.line_now, w.line_before, w.is_rekeyed, w.is_repaid, b.delivery_month < c.month OR NOT c.is_fresh AS is_late,
+    SELECT b.*, coalesce(w.line_now, b.has_now) AS line_now, coalesce(w.line_before, b.has_before) AS line_before,
+        coalesce(w.is_rekeyed, false) AS is_rekeyed, coalesce(w.is_repaid, false) AS is_repaid,
+        b.delivery_month < c.month OR NOT c.is_fresh AS is_late,
         b.has_now AND b.has_before AND (b.low_now <> b.low_before OR b.high_now <> b.high_before) AS is_repriced,
         common(b.delivery_month) AS now_den,
         common(CASE WHEN b.delivery_month < c.month OR NOT c.is_fresh THEN b.delivery_month ELSE c.month_before END) AS before_den
-    FROM beside AS b JOIN compared AS c ON true JOIN whole AS w USING (service_line_id, delivery_month)
+    FROM beside AS b JOIN compared AS c ON true LEFT JOIN whole AS w USING (service_line_id, delivery_month)
     WHERE b.now_oere <> b.before_oere OR b.low_now <> b.low_before OR b.high_now <> b.high_before
 )
 SELECT * EXCLUDE (now_den, before_den), now_oere - CASE
@@ -147,7 +146,7 @@ told AS (
     SELECT m.*, l.item_code, l.unit, l.start_date, l.end_date, l.is_living, c.month, c.month_before, c.has_run, c.is_withdrawal,
         last_day(m.delivery_month) AS month_end, coalesce(f.facts, []) AS facts,
         k.service_line_id IS NOT NULL AS is_known, kc.cpr IS NOT NULL AS is_known_citizen,
-        z.first_day >= c.month_before AS is_fresh_citizen,
+        z.first_day > c.month_before AS is_fresh_citizen,
         r.service_line_id IS NOT NULL AS rests, rb.service_line_id IS NOT NULL AS rests_before,
         rt.service_line_id IS NOT NULL AS rested, a.service_line_id IS NOT NULL AS is_absent
     FROM moved AS m JOIN compared AS c ON true JOIN line AS l USING (service_line_id) JOIN citizen AS z ON z.cpr = l.cpr
@@ -168,7 +167,7 @@ caused AS (
         WHEN is_repaid AND line_now AND line_before THEN 'betaler'
         WHEN is_rekeyed AND line_now AND line_before THEN 'kontering'
         WHEN NOT is_late AND (NOT line_before AND rests_before OR NOT line_now AND rests) THEN 'parkeret'
-        WHEN NOT is_late AND start_date >= month_before AND now_oere > before_oere THEN
+        WHEN NOT is_late AND start_date > month_before AND now_oere > before_oere THEN
             CASE WHEN is_fresh_citizen THEN 'ny_borger' ELSE 'ny_ydelse' END
         WHEN NOT is_late AND now_oere < before_oere AND (NOT is_living OR end_date <= month_end OR unit = 'engang') THEN 'ophoert'
         WHEN NOT is_late AND unit IN ('leveret', 'engang') THEN 'antal'
@@ -235,7 +234,7 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
     ])  # fmt: skip
     _bind_parked(con, session, "resting", proposal.proposal_id)
     _bind_parked(con, session, "rested", before.proposal_id if before else None)
-    for statement in (_STAND, _BESIDE, _MOVED):
+    for statement in (_BESIDE, _MOVED):
         con.execute(statement)
     _bind_fact_changes(con, instance.archive, now_kept, then_kept)
     con.execute(_CHANGE)
