@@ -9,14 +9,13 @@ from sqlalchemy.orm import Session
 
 from settlement import impact
 from settlement.engine.calendar import add_months
-from settlement.explanation import named
 from settlement.faults import StateFault
+from settlement.impact import party_name
 from settlement.instance import Instance
 from settlement.ledger.bounds import kroner, released
 from settlement.ledger.models import Proposal
 from settlement.ledger.proposals import open_proposals, opened
 from settlement.processes import process as process_named
-from settlement.reference import municipality_names
 
 SHOWN = 15
 
@@ -42,7 +41,7 @@ def _of_proposal(instance: Instance, session: Session, proposal: Proposal) -> It
         found = impact.compute(con, instance, session, proposal)
         largest = con.execute(f"{impact.LARGEST} LIMIT {SHOWN}").fetchall()
     kind = "".join([
-        f", hastekørsel: kun modpart {_name(proposal.only_counterparty)}" if proposal.only_counterparty else "",
+        f", hastekørsel: kun modpart {party_name(proposal.only_counterparty)}" if proposal.only_counterparty else "",
         f", tilbagekaldelse af bilag {proposal.withdraws.rpartition('/')[2]}" if proposal.withdraws else "",
     ])  # fmt: skip
     yield (
@@ -55,7 +54,7 @@ def _of_proposal(instance: Instance, session: Session, proposal: Proposal) -> It
     parties = sorted(found.parties, key=lambda p: (-abs(p.month_oere - p.month_before_oere), p.counterparty))
     for p in parties[:SHOWN]:
         yield (
-            f"  {_name(p.counterparty)}: {kroner(p.month_oere)} / {kroner(p.month_before_oere)} / "
+            f"  {party_name(p.counterparty)}: {kroner(p.month_oere)} / {kroner(p.month_before_oere)} / "
             f"{kroner(p.month_oere - p.month_before_oere)}; {kroner(p.proposed_oere)} ({kroner(p.earlier_oere)})"
             + (f"; {kroner(p.run_before_oere)}" if found.run_before else "")
         )
@@ -68,14 +67,14 @@ def _of_proposal(instance: Instance, session: Session, proposal: Proposal) -> It
     for line, _, delivery_month, party, cause, is_late, facts, amount in largest:
         changed = f" (ændret: {facts})" if facts else ""
         yield (
-            f"  {line} {delivery_month:%Y-%m}, {_name(party)}: {impact.cause_text(cause, is_late)}{changed}, {kroner(amount)} kr."
+            f"  {line} {delivery_month:%Y-%m}, {party_name(party)}: {impact.cause_text(cause, is_late)}{changed}, {kroner(amount)} kr."
         )
     yield "Uden for grænser:" if found.outside or found.mass_changes else "Intet er uden for grænserne."
     for change in found.mass_changes:
         yield f"  Masseændring, der {change.verdict}: {change.sentence}."
         for part in found.mass_parts:
             if part[:3] == (change.cause, change.item_code, change.is_late):
-                yield f"    {_name(part.counterparty)}, konto {part.account or 'mangler'}: {kroner(part.amount_oere)} kr."
+                yield f"    {party_name(part.counterparty)}, konto {part.account or 'mangler'}: {kroner(part.amount_oere)} kr."
     for release in released(session, proposal):
         yield f"  Frigivet af {release.released_by} {release.released_at:%d-%m-%Y}: {release.reason}"
     for thing in found.outside:
@@ -83,6 +82,3 @@ def _of_proposal(instance: Instance, session: Session, proposal: Proposal) -> It
     for reason, lines in found.parked:
         yield f"Parkeret som {reason}: {lines} linjemåneder."
 
-
-def _name(counterparty: str) -> str:
-    return municipality_names().get(counterparty, named(counterparty))

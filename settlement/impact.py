@@ -17,6 +17,7 @@ from settlement.explanation import named
 from settlement.instance import Instance
 from settlement.ledger import bounds, changes
 from settlement.ledger.models import Document, ParkedLine, Proposal
+from settlement.reference import municipality_names
 
 
 class Party(NamedTuple):
@@ -140,6 +141,11 @@ def cause_text(cause: str, is_late: bool) -> str:
     return f"Sen oplysning: {name[0].lower()}{name[1:]}" if is_late else name
 
 
+def party_name(counterparty: str) -> str:
+    """A municipality or region by its name, anything else by its code; a person is not shown by CPR number."""
+    return municipality_names().get(counterparty, named(counterparty))
+
+
 def bound_text(found: Outside, limits) -> str:
     """What is outside, and how far, in one sentence without a person's name."""
     kr = bounds.kroner
@@ -156,7 +162,7 @@ def bound_text(found: Outside, limits) -> str:
     if found.bound == "linje_pct":
         subject, limit = f"Ydelse {found.service_line_id}", limits.line_pct
     else:
-        subject, limit = f"Modpart {named(found.counterparty)}", limits.counterparty_pct
+        subject, limit = party_name(found.counterparty), limits.counterparty_pct
     return (
         f"{subject}: {kr(found.now)} kr. i {found.delivery_month:%Y-%m} mod {kr(found.before)} kr. måneden før; en ændring over "
         f"{limit} pct. vises."

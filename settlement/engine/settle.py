@@ -254,6 +254,8 @@ def _overflow_sentence(con) -> str:
     worst = con.execute("""
         SELECT service_line_id, strftime(delivery_month, '%Y-%m') FROM day_weight WHERE price_oere IS NOT NULL
         ORDER BY abs(quantity_e4::DOUBLE * weight * absence_pct_e2 * price_oere) DESC LIMIT 1""").fetchone()
+    if worst is None:  # nothing has a price now: it is the sum of what is booked
+        return "Summen af de bogførte linjer for en ydelse og måned er for stor til at regnes nøjagtigt (64 bit)."
     return (
         f"Beløbet for ydelse {worst[0]} i {worst[1]} er for stort til at regnes nøjagtigt (64 bit). "
         "Ret antal, takst eller registrering på ydelsen."
