@@ -70,34 +70,32 @@ def parties(rows: list[Row], preview: impact.Preview) -> None:
     moved = [row for row in rows if row["change"]]
     changed = fmt.count_of(len(moved), "modpart har", "modparter har")
     parts.section("Modparter", f"{changed} et andet beløb i {month} end i {before}. Største ændring øverst.")
-    left, right = st.columns([2, 5], gap="large")
-    with left:
-        charts.horizontal(
-            [_bar(row["name"], row["change"]) for row in moved[:BARS]],
-            value_title="ændring i 1.000 kr.",
-            number_format=",.0f",
-            alt_text="De største ændringer pr. modpart mod måneden før; tallene står i tabellen ved siden af",
-        )
-    with right:
-        sums = ("lines", "proposed", "earlier", "month", "month_before", "change", "run_before")
-        parts.table(
-            rows,
-            [
-                parts.Column("name", "Modpart"),
-                parts.money("month", fmt.short_month(preview.month)),
-                parts.money("month_before", fmt.short_month(fmt.add_months(preview.month, -1))),
-                parts.money("change", "Ændring", signed=True),
-                parts.percent("part", "Ændring i %", signed=True),
-                parts.count("lines", "Linjer"),
-                parts.money("proposed", "Forslag"),
-                parts.money("earlier", "Heraf tidligere måneder", signed=True),
-                parts.money("run_before", "Seneste kørsel"),
-                parts.Column("has_ean", "EAN"),
-            ],
-            caption=f"Beløb uden moms pr. modpart: ret til i {month} og {before}, forslaget og seneste kørsel",
-            name="parties",
-            total={"name": "I alt", **{key: sum(row[key] for row in rows) for key in sums}},
-        )
+    sums = ("lines", "proposed", "earlier", "month", "month_before", "change", "run_before")
+    parts.table(
+        rows,
+        [
+            parts.Column("name", "Modpart"),
+            parts.money("month", fmt.short_month(preview.month)),
+            parts.money("month_before", fmt.short_month(fmt.add_months(preview.month, -1))),
+            parts.money("change", "Ændring", signed=True),
+            parts.percent("part", "Ændring i %", signed=True),
+            parts.count("lines", "Linjer"),
+            parts.money("proposed", "Forslag"),
+            parts.money("earlier", "Heraf rettelser", signed=True),
+            parts.money("run_before", "Seneste kørsel"),
+            parts.Column("has_ean", "EAN"),
+        ],
+        caption=f"Beløb uden moms pr. modpart: ret til i {month} og {before}, forslaget og seneste kørsel",
+        name="parties",
+        total={"name": "I alt", **{key: sum(row[key] for row in rows) for key in sums}},
+        height=400,
+    )
+    charts.horizontal(
+        [_bar(row["name"], row["change"]) for row in moved[:BARS]],
+        value_title="ændring i 1.000 kr.",
+        number_format=",.0f",
+        alt_text="De største ændringer pr. modpart mod måneden før; tallene står i tabellen ovenfor",
+    )
 
 
 def causes(read: ProposalReading, names: dict[str, str]) -> None:

@@ -65,10 +65,8 @@ def _of_proposal(instance: Instance, session: Session, proposal: Proposal) -> It
         yield f"  {impact.cause_text(c.cause, c.is_late)}: {c.service_lines} ydelser, {kroner(c.amount_oere)} kr."
     yield "Største ændringer:"
     for line, _, delivery_month, party, cause, is_late, facts, amount in largest:
-        changed = f" (ændret: {facts})" if facts else ""
-        yield (
-            f"  {line} {delivery_month:%Y-%m}, {party_name(party)}: {impact.cause_text(cause, is_late)}{changed}, {kroner(amount)} kr."
-        )
+        why = impact.cause_text(cause, is_late) + (f" (ændret: {facts})" if facts else "")
+        yield f"  {line} {delivery_month:%Y-%m}, {party_name(party)}: {why}, {kroner(amount)} kr."
     yield "Uden for grænser:" if found.outside or found.mass_changes else "Intet er uden for grænserne."
     for change in found.mass_changes:
         yield f"  Masseændring, der {change.verdict}: {change.sentence}."

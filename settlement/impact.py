@@ -138,7 +138,8 @@ ORDER BY abs(sum(amount_oere)) DESC, service_line_id, delivery_month, counterpar
 def cause_text(cause: str, is_late: bool) -> str:
     """«Takst», «Sen oplysning: takst»"""
     name = changes.CAUSES[cause]
-    return f"Sen oplysning: {name[0].lower()}{name[1:]}" if is_late else name
+    is_told_late = is_late and cause not in ("foerste", "tilbagekaldt")
+    return f"Sen oplysning: {name[0].lower()}{name[1:]}" if is_told_late else name
 
 
 def party_name(counterparty: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from driver import Platform
 from published_sql import ask, ask_one
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -16,6 +17,7 @@ from streamlit.testing.v1 import AppTest
 from dashboards import format as fmt
 from dashboards import parts
 from dashboards.published import Published
+from settlement import impact
 from settlement.instance import create_folders, open_instance
 from settlement.ledger.models import AccessLog, Decision, Document, LedgerLine, OutboxItem, Proposal, SettlementRun
 from settlement.ledger.proposals import opened
@@ -305,6 +307,55 @@ def test_one_approves_another_books_and_the_documents_can_be_fetched(own_home, m
     assert all(document.number in html(bo) for document in documents)
     labels = [button.label for button in bo.get("download_button")]
     assert any("PDF" in text for text in labels) and any("OPUS" in text for text in labels)
+
+
+def test_the_preview_on_the_page_is_that_of_the_command(own_home, monkeypatch):
+    page = proposal_page(own_home, "anna", monkeypatch)
+    number = page.selectbox(key="settlement-proposal").value
+    said = Platform(own_home, monkeypatch).must("preview", number)
+    with Session(register_of(own_home)) as session, opened(open_instance(own_home), session.get(Proposal, number)) as con:
+        found = impact.compute(con, open_instance(own_home), session, session.get(Proposal, number))
+    assert found.causes and found.parties
+    for cause in found.causes:
+        name = impact.cause_text(cause.cause, cause.is_late)
+        assert f"{name}: {cause.service_lines} ydelser, {fmt.kroner(fmt.oere(cause.amount_oere))}" in said
+        assert re.search(rf">{name}</td>.*?{re.escape(fmt.kroner_figure(fmt.oere(cause.amount_oere), signed=True))}<", html(page))
+    for party in found.parties:
+        assert fmt.kroner_figure(fmt.oere(party.month_oere - party.month_before_oere), signed=True) in html(page)
+    chosen = found.causes[0]
+    page.selectbox(key="changes-cause").set_value((chosen.cause, chosen.is_late)).run()
+    assert not page.exception
+    table = re.search(r'data-table="largest-changes".*?</table>', html(page), re.DOTALL)[0]
+    assert set(re.findall(r">((?:Sen oplysning: )?\w[\w ]*)</td><td[^>]*>[^<]*</td><td class=\"afr-number\"", table)) == {
+        impact.cause_text(chosen.cause, chosen.is_late)
+    }
+
+
+def test_an_urgent_proposal_and_a_withdrawal_stand_beside_the_ordinary_one(own_home, monkeypatch):
+    platform = Platform(own_home, monkeypatch)
+    page = proposal_page(own_home, "anna", monkeypatch)
+    ((counterparty, through),) = of_lines(
+        own_home, page, "SELECT counterparty, strftime(max(delivery_month), '%Y-%m') FROM proposed GROUP BY 1 ORDER BY 1 LIMIT 1"
+    )
+    by = ("--by", "anna")
+    platform.must("settle", "mellemkommunal", "--through", through, "--only", counterparty, *by)
+    page = proposal_page(own_home, "anna", monkeypatch)
+    options = page.selectbox(key="settlement-proposal").options
+    urgent = next(text for text in options if text.startswith("Hastekørsel: kun modpart "))
+    assert "Mellemkommunal, bagud" in urgent
+    page.selectbox(key="settlement-proposal").select(urgent).run()
+    assert not page.exception
+    assert {c for (c,) in of_lines(own_home, page, "SELECT DISTINCT counterparty FROM proposed")} == {counterparty}
+    platform.must("settle", "mellemkommunal", "--through", through, "--only", counterparty, "--book", *by, "--approved-by", "bo")
+    with Session(register_of(own_home)) as session:
+        document = session.scalars(select(Document)).one()
+    platform.must("withdraw", document.number, "--reason", "Fejl i bilaget", *by)
+    page = proposal_page(own_home, "bo", monkeypatch)
+    withdrawal = next(text for text in page.selectbox(key="settlement-proposal").options if text.startswith("Tilbagekaldelse"))
+    assert withdrawal.startswith(f"Tilbagekaldelse af bilag {document.number} ")
+    page.selectbox(key="settlement-proposal").select(withdrawal).run()
+    assert not page.exception and figure(page, "amount") == fmt.kroner(fmt.oere(-document.amount_oere))
+    assert "Bilag tilbagekaldt" in html(page)
 
 
 @pytest.mark.parametrize("name", ["rita", "dan", "sofie"])

@@ -4,6 +4,7 @@ import pytest
 from driver import decimal
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
+from test_dashboards import html, press, proposal_page
 from test_ledger import WORLD
 
 from settlement import impact
@@ -256,6 +257,19 @@ def test_a_mass_change_is_booked_when_a_third_person_has_released_it(raised):
     with Session(engine) as session:
         (kept,) = session.scalars(select(Release)).all()
         assert (kept.proposal_hash, kept.released_by) == (session.get(Proposal, number).hash, "carl")
+
+
+def test_the_page_shows_a_mass_change_and_takes_its_release(raised, monkeypatch):
+    platform, _ = raised
+    press(proposal_page(platform.home, "bo", monkeypatch), "approve")
+    page = press(proposal_page(platform.home, "anna", monkeypatch), "book")
+    assert any(f"afventer frigivelse: {SUM}" in error.value for error in page.error)
+    assert 'data-table="mass-parts"' in html(page) and "+3.900,00" in html(page)
+    carl = proposal_page(platform.home, "carl", monkeypatch)
+    carl.text_input(key="release-reason").set_value("Takstaftalen af 1. april")
+    next(button for button in carl.button if button.label == "Frigiv").click().run()
+    assert not carl.exception and any("er frigivet af carl" in success.value for success in carl.success)
+    assert "er bogført" in press(proposal_page(platform.home, "anna", monkeypatch), "book").success[0].value
 
 
 def test_a_release_by_whoever_then_approves_does_not_count(raised):

@@ -100,6 +100,7 @@ def _proposal(instance, engine, user, proposals: list[Proposal]) -> None:
                 else "ingen tidligere kørsel",
             ),
             ("Forslagets hash", proposal.hash[:16]),
+            *([("Begrundelse", proposal.reason)] if proposal.reason else []),
         ]
     )
     parties = _parties(engine, proposal, read.preview)
@@ -209,7 +210,7 @@ def _decide(instance, engine, user, proposal: Proposal, approval: Row | None, pr
             st.rerun()
     except Fault as refusal:
         st.error(str(refusal), icon=":material/block:")
-    if any(change.verdict == bounds.RELEASABLE for change in preview.mass_changes):
+    if {change.verdict for change in preview.mass_changes} == {bounds.RELEASABLE}:
         _release(instance, engine, user, proposal)
 
 

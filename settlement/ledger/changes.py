@@ -229,7 +229,7 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
     now_kept, then_kept = (_kept(instance, p.input_hash) if p else {} for p in (proposal, before))
     con.execute("INSERT INTO compared VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [
         proposal.process, proposal.timing, proposal.only_counterparty, month, add_months(month, -1),
-        before is None or before.through < month, before is not None,
+        not proposal.withdraws and (before is None or before.through < month), before is not None,
         bool(proposal.withdraws), bool(then_kept) and now_kept["rules"] != then_kept["rules"],
     ])  # fmt: skip
     _bind_parked(con, session, "resting", proposal.proposal_id)
