@@ -61,9 +61,14 @@ INPUTS: dict[str, tuple[str, ...]] = {
 
 
 # The engine's sentences in order: what is kept as a table is read often or small, what is larger is read through.
-STEPS = ("dated", "span", "day_weight", "blocked", "piece", "parked", "late", "difference", "proposed")
+STEPS = ("dated", "span", "day_weight", "blocked", "piece", "parked", "overdue", "late", "difference", "proposed")
 ENTITLED = STEPS[:5]
-KEPT = {"dated", "span", "blocked", "parked", "late", "difference"}
+KEPT = {"dated", "span", "blocked", "parked", "overdue", "late", "difference"}
+NONE_PARKED = """
+    CREATE OR REPLACE TEMP TABLE parked (service_line_id VARCHAR, delivery_month DATE, reason VARCHAR, is_in_run BOOLEAN);"""
+NONE_LATE = """
+    CREATE OR REPLACE TEMP TABLE late (
+        service_line_id VARCHAR, delivery_month DATE, counterparty VARCHAR, claim_kind VARCHAR, net_oere BIGINT, last_day DATE);"""
 
 
 def sentences() -> dict[str, str]:
@@ -137,7 +142,11 @@ def rest(
     )
     rules = rules or sentences()
     _compute(con, "parked", rules)
-    _compute(con, "late", rules)
+    _compute(con, "overdue", rules)
+    if con.execute("SELECT 1 FROM overdue LIMIT 1").fetchone():
+        _compute(con, "late", rules)
+    else:  # what every line is worth need not be read to see that none is late
+        con.execute(NONE_LATE)
     unknown = con.execute("SELECT claim_kind, delivery_month FROM late WHERE last_day IS NULL LIMIT 1").fetchone()
     if unknown:
         raise ParameterMissing(
@@ -165,10 +174,7 @@ def withdraw(
     """Computes the counter-lines of a booked document; leaves the tables and views that `difference` leaves."""
     rules = rules or sentences()
     con.execute("CREATE OR REPLACE TEMP TABLE run AS SELECT ? AS process, ? AS document_number", [process, document_number])
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE parked (service_line_id VARCHAR, delivery_month DATE, reason VARCHAR, is_in_run BOOLEAN);
-        CREATE OR REPLACE TEMP TABLE late (service_line_id VARCHAR, delivery_month DATE, counterparty VARCHAR, claim_kind VARCHAR,
-            net_oere BIGINT, last_day DATE)""")
+    con.execute(NONE_PARKED + NONE_LATE)
     con.execute("SET VARIABLE spark_master = NULL")  # a document's lines are few
     _compute(con, "difference", {"difference": rules["withdrawn"]}, to)
     _compute(con, "proposed", rules)

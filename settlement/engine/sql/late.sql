@@ -2,12 +2,6 @@
 -- The claim is the net of what is entitled and booked, however it falls on prices and accounts.
 -- `last_day` is empty where no deadline is in force on the month's last day: the caller refuses.
 WITH
-overdue AS (
-    SELECT t.claim_kind, t.delivery_month, t.last_day
-    FROM claim_deadline AS t JOIN run AS r ON r.process = 'mellemkommunal'
-        AND t.delivery_month BETWEEN r.settles_from AND r.through
-    WHERE t.last_day IS NULL OR r.booking_date > t.last_day
-),
 claim AS (
     SELECT p.service_line_id, p.delivery_month, p.counterparty, p.claim_kind, p.amount_oere
     FROM piece AS p JOIN run AS r ON r.process = p.process AND r.timing = p.timing
