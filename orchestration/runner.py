@@ -44,6 +44,7 @@ def run_pipeline(instance: Instance, *, today: date, progress: Callable[[str], N
     """
     progress("Starter Dagster")
     warnings.filterwarnings("ignore", module="dagster")  # previews of Dagster's next version, of no use here
+    warnings.filterwarnings("ignore", module="pyspark")  # Great Expectations loads it where it is installed
     import dagster as dg
 
     from orchestration.definitions import defs
