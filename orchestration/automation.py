@@ -12,7 +12,7 @@ import dagster as dg
 
 from ingestion import archive
 from ingestion.mapping import load_mappings
-from orchestration.assets.settlement import monthly_proposal, proposals
+from orchestration.assets.settlement import delivered_files, monthly_proposal, proposals
 from orchestration.pipeline import waiting
 from settlement.instance import home_folder, open_instance
 
@@ -32,10 +32,18 @@ monthly = dg.define_asset_job(
     "monthly_proposal", by_month,
     description="The proposals of a settlement month that is over, for people to look at, approve and book.",
 )  # fmt: skip
+outbox = dg.define_asset_job(
+    "outbox", dg.AssetSelection.assets(delivered_files),
+    description="The files of what is booked: those that wait, and those that failed and are due again.",
+)  # fmt: skip
 
 nightly = dg.ScheduleDefinition(
     name="nightly", job=pipeline, cron_schedule="0 2 * * *", execution_timezone=COPENHAGEN,
     description="Every night at two: the whole pipeline.",
+)  # fmt: skip
+quarterly = dg.ScheduleDefinition(
+    name="every_quarter_of_an_hour", job=outbox, cron_schedule="*/15 * * * *", execution_timezone=COPENHAGEN,
+    description="Every quarter of an hour: what could not be delivered and is due again.",
 )  # fmt: skip
 monthly_schedule = dg.build_schedule_from_partitioned_job(
     monthly, name="month_is_over", day_of_month=1, hour_of_day=5,

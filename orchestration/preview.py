@@ -42,7 +42,7 @@ def _of_proposal(instance: Instance, session: Session, proposal: Proposal) -> It
         largest = con.execute(f"{impact.LARGEST} LIMIT {SHOWN}").fetchall()
     kind = "".join([
         f", hastekørsel: kun modpart {party_name(proposal.only_counterparty)}" if proposal.only_counterparty else "",
-        f", tilbagekaldelse af bilag {proposal.withdraws.rpartition('/')[2]}" if proposal.withdraws else "",
+        f", tilbagekaldelse af bilag {proposal.withdraws}" if proposal.withdraws else "",
     ])  # fmt: skip
     yield (
         f"Forslag {proposal.proposal_id}: {process_named(proposal.process).title}, {proposal.timing}, til og med "

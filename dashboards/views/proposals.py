@@ -71,7 +71,7 @@ def _title(proposal: Proposal) -> str:
     if proposal.only_counterparty:
         what = f"Hastekørsel: kun modpart {desk.municipality_code_name(proposal.only_counterparty)} · {what}"
     if proposal.withdraws:
-        what = f"Tilbagekaldelse af bilag {proposal.withdraws.rpartition('/')[2]} · {what}"
+        what = f"Tilbagekaldelse af bilag {proposal.withdraws} · {what}"
     lines = fmt.count_of(proposal.line_count, "linje", "linjer")
     return f"{what} · {lines} · {fmt.kroner(fmt.oere(proposal.amount_oere))}"
 

@@ -18,6 +18,7 @@ from orchestration.pipeline import FOR_MARTS, FROM_ENGINE, SYSTEM_USER, derive, 
 from orchestration.platform import SETTLEMENT, WRITER, Platform, kroner, table_metadata, telling, warehouse_key
 from settlement.engine.calendar import parse_month
 from settlement.engine.settle import INPUTS
+from settlement.ledger.delivery import deliver
 from settlement.ledger.models import ParkedLine, Proposal, SettlementRun
 from settlement.ledger.proposals import has_same_lines, newest_proposals
 from settlement.processes import PROCESSES, Process
@@ -34,6 +35,16 @@ booked_runs = dg.AssetSpec(
     BOOKED, group_name="ledger", owners=[SETTLEMENT], kinds={"sqlite"},
     description="One booked run in the register. Two people book it, never Dagster, which observes it in each run.",
 )  # fmt: skip
+
+
+@dg.asset(
+    key=["register", "outbox", "file"], group_name="ledger", owners=[SETTLEMENT], kinds={"sqlite"}, deps=[BOOKED],
+    description="One file of the outbox: written when it is due, again where it failed, the same whenever it is written.",
+)  # fmt: skip
+def delivered_files(platform: Platform) -> dg.MaterializeResult:
+    with telling():
+        files = deliver(platform.instance(), platform.register())
+    return dg.MaterializeResult(metadata=dict(files))
 
 
 def proposal_key(process: str) -> dg.AssetKey:

@@ -7,7 +7,6 @@ month too, that is an earlier month like the others.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import duckdb
@@ -16,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from settlement.engine.calendar import add_months
 from settlement.instance import Instance
-from settlement.ledger.frozen import demand_kept
+from settlement.ledger.frozen import demand_kept, kept
 from settlement.ledger.models import ParkedLine, Proposal, SettlementRun
 
 # Code → what a person reads; the sum over all causes is the whole change.
@@ -226,7 +225,7 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
             (sign(n) * ((2 * abs(n) + d) // (2 * d)))::BIGINT;
         CREATE OR REPLACE TEMP TABLE compared (process VARCHAR, timing VARCHAR, only_counterparty VARCHAR, month DATE,
             month_before DATE, is_fresh BOOLEAN, has_run BOOLEAN, is_withdrawal BOOLEAN, rules_differ BOOLEAN)""")
-    now_kept, then_kept = (_kept(instance, p.input_hash) if p else {} for p in (proposal, before))
+    now_kept, then_kept = (kept(instance.archive, p.input_hash) if p else {} for p in (proposal, before))
     con.execute("INSERT INTO compared VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [
         proposal.process, proposal.timing, proposal.only_counterparty, month, add_months(month, -1),
         not proposal.withdraws and (before is None or before.through < month), before is not None,
@@ -238,12 +237,6 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
         con.execute(statement)
     _bind_fact_changes(con, instance.archive, now_kept, then_kept)
     con.execute(_CHANGE)
-
-
-def _kept(instance: Instance, input_hash: str) -> dict:
-    path = instance.archive / "inputs" / f"{input_hash}.json"
-    demand_kept(path, input_hash, "kørslens indstillinger")
-    return json.loads(path.read_bytes())
 
 
 def _bind_parked(con, session: Session, table: str, proposal_id: int | None) -> None:

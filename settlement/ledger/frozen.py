@@ -66,8 +66,7 @@ def thaw(con: duckdb.DuckDBPyConnection, archive: Path, input_hash: str) -> Froz
 
     Raises StateFault where a file is missing or no longer what its hash says.
     """
-    folder = archive / "inputs"
-    content = json.loads(_kept(folder / f"{input_hash}.json", input_hash, "kørslens indstillinger"))
+    folder, content = archive / "inputs", kept(archive, input_hash)
     if "ledger" not in content:
         raise StateFault(
             f"Grundlaget {input_hash[:12]} er gemt af en tidligere version og kan ikke genberegnes med denne. "
@@ -85,6 +84,14 @@ def thaw(con: duckdb.DuckDBPyConnection, archive: Path, input_hash: str) -> Froz
         rules={step: _kept(folder / f"{d}.sql", d, f"reglen {step}").decode() for step, d in content["rules"]},
         holidays=frozenset(date.fromisoformat(day) for day in content["holidays"]),
     )
+
+
+def kept(archive: Path, input_hash: str) -> dict:
+    """What a frozen input names: `settings`, `tables` and `rules` by their hashes, `ledger` files, `holidays`.
+
+    Raises StateFault where it is missing or no longer what its hash says.
+    """
+    return json.loads(_kept(archive / "inputs" / f"{input_hash}.json", input_hash, "kørslens indstillinger"))
 
 
 def file_hash(path: Path) -> str:
