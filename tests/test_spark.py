@@ -100,7 +100,7 @@ def settle_on_both(one, other, tally, *run, **chosen):
     """The proposed lines of a run, the same on both engines; rows by table and lines by kind go into `tally`."""
     lines, others = one.settle(*run, book=True, **chosen), other.settle(*run, book=True, **chosen)
     assert others == lines
-    tally.update(dict(assert_same_rows(one, other, ("parked", "late", "difference", "proposed"))))
+    tally.update(dict(assert_same_rows(one, other, settle.STEPS[5:])))
     tally.update("adjustment" if line[10] else "first" for line in lines)
     tally.update("negative" for line in lines if line[8] < 0)
     tally.update(reason for of_run in one.parked.values() for reason, _, _ in of_run)
