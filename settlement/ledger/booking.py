@@ -143,13 +143,12 @@ def next_sequence(session: Session) -> int:
 def _number(con: duckdb.DuckDBPyConnection, session: Session) -> None:
     """Leaves `numbered`: the proposal's lines in the order of the ledger file, numbered on from the ledger's last."""
     last = session.scalar(select(func.max(LedgerLine.line_number)).where(LedgerLine.line_number > 0)) or 0
-    con.execute(
-        f"""CREATE TEMP TABLE numbered AS
+    con.execute(f"""
+        CREATE TEMP TABLE numbered AS
         SELECT
             row_number() OVER (ORDER BY service_line_id, delivery_month, price_oere, counterparty, account) + {last} AS line_number,
             *, {hashing.line_hash_sql()} AS content_hash
-        FROM proposed ORDER BY line_number"""
-    )
+        FROM proposed ORDER BY line_number""")
 
 
 def _documents(
@@ -195,13 +194,11 @@ def _insert_lines(
     """Exactly the proposed lines, each on its document; leaves `booked`, the ledger lines as they went in."""
     con.execute("CREATE TEMP TABLE document (counterparty VARCHAR, number VARCHAR)")
     con.executemany("INSERT INTO document VALUES (?, ?)", [[d.counterparty, d.number] for d in documents])
-    con.execute(
-        """CREATE TEMP VIEW booked AS
-        SELECT n.*, $run_no::BIGINT AS run_no, d.number AS document_number, $booking_date::DATE AS booking_date,
-            $recorded_at::TIMESTAMP AS recorded_at
-        FROM numbered AS n JOIN document AS d ON d.counterparty = n.counterparty""".replace("$run_no", str(run.run_no))
-        .replace("$booking_date", f"'{run.booking_date}'").replace("$recorded_at", f"'{proposal.created_at}'")
-    )
+    con.execute(f"""
+        CREATE TEMP VIEW booked AS
+        SELECT n.*, {run.run_no}::BIGINT AS run_no, d.number AS document_number, DATE '{run.booking_date}' AS booking_date,
+            TIMESTAMP '{proposal.created_at}' AS recorded_at
+        FROM numbered AS n JOIN document AS d ON d.counterparty = n.counterparty""")
     inserted = bulk.insert(session, con, LedgerLine.__table__, "booked")
     if inserted != proposal.line_count:
         raise StateFault(
