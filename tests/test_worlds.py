@@ -41,6 +41,7 @@ def test_platform_equals_oracle_between_authorities(platform):
     platform.must("verify")
 
 
+@pytest.mark.heavy
 def test_platform_equals_oracle_in_every_process(platform):
     replay(World(1, events=2), platform)
     platform.must("verify")
@@ -74,13 +75,14 @@ def test_worlds_are_rich():
     assert {"faktura", "kreditnota", "internbilag"} <= {line.document_type for line in ledger}
 
 
-# --- § 9 -------------------------------------------------------------------------------------------------------------
+# --- § 9, through the whole platform; tests/test_properties.py has the same of the engine alone ---
 
 
 def settle_all(settler, runs=BETWEEN_AUTHORITIES, horizon="2024-12", day=IN_TIME):
     return {(p, t): settler.settle(p, horizon, day, t, book=True) for p, t in runs}
 
 
+@pytest.mark.heavy
 def test_second_run_is_empty(platform):
     """§9.1: settle twice, also with a later booking date."""
     for files in World(7, events=2).loads:
@@ -107,6 +109,7 @@ def parked_now(platform):
     return {(line_id, month) for _, line_id, month in parked_of(platform.exceptions())}
 
 
+@pytest.mark.heavy
 def test_event_by_event_nets_to_one_run(make_platform):
     """§9.2: a run after each event, and one run over the final facts."""
     stepwise, at_once = make_platform(), make_platform()
@@ -123,6 +126,7 @@ def test_event_by_event_nets_to_one_run(make_platform):
     stepwise.must("verify")
 
 
+@pytest.mark.heavy
 def test_file_order_and_loading_twice(make_platform):
     """§9.3: the files of a load in another order, and every load twice, give the same lines and exceptions."""
     plain, shuffled = make_platform(), make_platform()
