@@ -18,7 +18,7 @@ from settlement.engine import settle
 from settlement.engine.calendar import add_months, parse_month
 from settlement.faults import StateFault
 from settlement.instance import open_instance, settle_from
-from settlement.ledger import hashing, mirror
+from settlement.ledger import frozen, hashing, mirror
 from settlement.ledger.models import LedgerLine, SettlementRun
 from settlement.ledger.register import open_register
 from settlement.ledger.reproduce import recompute
@@ -140,3 +140,11 @@ def test_a_changed_archive_is_told(booked):
         recompute(open_instance(booked.home), run)
     assert booked.run("reproduce", run.run_no)[0] == 1
     assert booked.run("reproduce", 999)[0] == 1
+
+
+def test_rules_of_other_steps_are_told(booked, monkeypatch):
+    """A later version has a step that the run's rules do not know: it must not run its own in their place."""
+    run, _ = runs_and_lines(booked)[0]
+    monkeypatch.setattr(frozen, "sentences", lambda: settle.sentences() | {"a_later_step": "SELECT 1"})
+    with pytest.raises(StateFault, match="anden version"):
+        recompute(open_instance(booked.home), run)

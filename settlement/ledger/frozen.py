@@ -21,8 +21,8 @@ EXPORT = "COPY (SELECT {columns} FROM {table} ORDER BY ALL) TO '{path}' (FORMAT 
 
 @dataclass(frozen=True)
 class Frozen:
-    """What a run kept beside its tables: its settings, the rules' SQL by step in order, and the public holidays it
-    counted with."""
+    """What a run kept beside its tables: its settings, the rules' SQL by step, and the public holidays it counted
+    with."""
 
     settings: dict[str, str]
     rules: dict[str, str]
@@ -37,7 +37,7 @@ def freeze(con: duckdb.DuckDBPyConnection, archive: Path, settings: dict[str, st
     """
     folder = archive / "inputs"
     folder.mkdir(parents=True, exist_ok=True)
-    tables, rules = {}, []
+    tables, rules = {}, {}
     for table, columns in INPUTS.items():
         if table == "ledger_line":
             continue
@@ -46,9 +46,8 @@ def freeze(con: duckdb.DuckDBPyConnection, archive: Path, settings: dict[str, st
         tables[table] = file_hash(unfinished)
         os.replace(unfinished, folder / f"{tables[table]}.parquet")
     for step, sql in sentences().items():
-        digest = hashlib.sha256(sql.encode()).hexdigest()
-        rules.append([step, digest])
-        _keep(folder / f"{digest}.sql", sql)
+        rules[step] = hashlib.sha256(sql.encode()).hexdigest()
+        _keep(folder / f"{rules[step]}.sql", sql)
     mirrored = [name for (name,) in con.execute("FROM ledger_file").fetchall()]
     ledger = [[name, file_hash(archive / "ledger" / name)] for name in mirrored]
     content = json.dumps(
@@ -67,9 +66,10 @@ def thaw(con: duckdb.DuckDBPyConnection, archive: Path, input_hash: str) -> Froz
     Raises StateFault where a file is missing or no longer what its hash says.
     """
     folder, content = archive / "inputs", kept(archive, input_hash)
-    if "ledger" not in content:
+    # A version with other steps cannot run these rules: it says so, and does not fill in its own.
+    if "ledger" not in content or content["rules"].keys() != sentences().keys():
         raise StateFault(
-            f"Grundlaget {input_hash[:12]} er gemt af en tidligere version og kan ikke genberegnes med denne. "
+            f"Grundlaget {input_hash[:12]} er gemt af en anden version og kan ikke genberegnes med denne. "
             "Brug den version, der bogførte kørslen."
         )
     for table, digest in content["tables"].items():
@@ -81,7 +81,7 @@ def thaw(con: duckdb.DuckDBPyConnection, archive: Path, input_hash: str) -> Froz
     mirror.bind(con, [archive / "ledger" / name for name, _ in content["ledger"]])
     return Frozen(
         settings=content["settings"],
-        rules={step: _kept(folder / f"{d}.sql", d, f"reglen {step}").decode() for step, d in content["rules"]},
+        rules={step: _kept(folder / f"{d}.sql", d, f"reglen {step}").decode() for step, d in content["rules"].items()},
         holidays=frozenset(date.fromisoformat(day) for day in content["holidays"]),
     )
 
