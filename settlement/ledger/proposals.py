@@ -279,10 +279,13 @@ def open_proposals(session: Session) -> list[Proposal]:
     """What can be approved and booked: the newest ordinary proposals, and the newest urgent one of a counterparty or
     withdrawal of a document since its process was last booked; those that have lines and are not booked."""
     proposals = {p.proposal_id: p for p in newest_proposals(session)}
-    special: dict[tuple[str, ...], Proposal] = {}
-    for p in session.scalars(select(Proposal).where((Proposal.only_counterparty != "") | (Proposal.withdraws != ""))):
-        if p.head_hash == newest_hash(session, p.process):
-            special[p.process, p.timing, p.only_counterparty, p.withdraws] = p
+    unusual = session.scalars(
+        select(Proposal)
+        .where((Proposal.only_counterparty != "") | (Proposal.withdraws != ""))
+        .order_by(Proposal.proposal_id)
+    ).all()
+    heads = {process: newest_hash(session, process) for process in {p.process for p in unusual}}
+    special = {(p.process, p.timing, p.only_counterparty, p.withdraws): p for p in unusual if p.head_hash == heads[p.process]}
     proposals |= {p.proposal_id: p for p in special.values()}
     booked = set(session.scalars(select(SettlementRun.proposal_id)))
     return [p for p in proposals.values() if p.line_count and p.proposal_id not in booked]
