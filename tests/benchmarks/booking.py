@@ -13,7 +13,7 @@ import duckdb
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from postgres import new_database, server, use_register
+from postgres import BINARIES, new_database, server, use_register
 
 from settlement.instance import create_folders, open_instance
 from settlement.ledger import mirror
@@ -78,6 +78,9 @@ def main() -> None:
     sizes = [int(size) for size in sys.argv[1:]] or [100_000]
     for lines in sizes:
         measure(lines, None)
+        if not BINARIES:
+            print("postgresql: not installed, not measured")
+            continue
         with ExitStack() as stack:
             measure(lines, new_database(stack.enter_context(server())))
 
