@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,13 +32,18 @@ class ReceivedFile:
 
 @dataclass(frozen=True)
 class Load:
-    """One load: files judged together. `dated` is the extract date, or the receipt's for loader folders."""
+    """One load: files judged together. `dated` is the extract date, or the receipt's for loader folders.
+
+    A load without files undoes the one that `undoes` names, for a reason.
+    """
 
     load_id: int
     received_at: str
     received_by: str
     dated: str
     files: tuple[ReceivedFile, ...]
+    undoes: int = 0
+    reason: str = ""
 
     @property
     def systems(self) -> list[str]:
@@ -75,6 +81,21 @@ def keep(instance: Instance, system: str, name: str, path: Path) -> ReceivedFile
     return received
 
 
+def mapping_copy(instance: Instance, version: str, fingerprint: str) -> Path:
+    """Where the mapping file of that version lies as it was when it read a file."""
+    return instance.archive / "mappings" / fingerprint / f"{version}.yaml"
+
+
+def keep_mapping(instance: Instance, version: str, fingerprint: str, path: Path) -> None:
+    """Copies a mapping file into the archive under its fingerprint, so that a row can be traced after it is edited."""
+    target = mapping_copy(instance, version, fingerprint)
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_suffix(f".{os.getpid()}.part")
+        shutil.copyfile(path, unfinished)
+        os.replace(unfinished, target)
+
+
 def newest_before(instance: Instance, moment: datetime) -> int:
     """The id of the newest load received before a moment (UTC without zone), 0 where there is none."""
     return max((load.load_id for load in loads(instance) if load.received_at < moment.isoformat()), default=0)
@@ -93,18 +114,25 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def record(instance: Instance, received_by: str, dated: str, files: list[ReceivedFile]) -> Load:
-    """Adds a load to the manifest. Recorded time never goes back, whatever the clock does."""
+def next_load(
+    instance: Instance, received_by: str, dated: str, files: Sequence[ReceivedFile], undoes: int = 0, reason: str = ""
+) -> Load:
+    """The load that these files would be, not in the manifest yet. Recorded time never goes back, whatever the clock does."""
     before = loads(instance)
-    load = Load(
+    return Load(
         load_id=len(before) + 1,
         received_at=max([now().isoformat(timespec="seconds"), *(earlier.received_at for earlier in before[-1:])]),
         received_by=received_by,
         dated=dated,
         files=tuple(files),
+        undoes=undoes,
+        reason=reason,
     )
+
+
+def record(instance: Instance, load: Load) -> None:
+    """Adds the next load to the manifest."""
     with (instance.archive / MANIFEST).open("a", encoding="utf-8") as manifest:
         manifest.write(json.dumps(asdict(load), ensure_ascii=False) + "\n")
         manifest.flush()
         os.fsync(manifest.fileno())
-    return load

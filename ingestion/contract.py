@@ -19,7 +19,8 @@ CONTRACTS = Path(__file__).parent / "contracts"
 ORDER = (
     "catalogue_item", "rate", "offer", "citizen", "service_package", "service_line", "individual_rate",
     "package_payer", "account_rule", "absence", "registration", "counterparty", "payout_terms", "charge_terms",
-    "department", "budget", "opening_entry", "account", "posting",
+    "department", "budget", "opening_entry", "account", "posting", "payroll_posting", "citizen_residence",
+    "citizen_status", "cpr_change", "address_protection", "guardianship", "incoming_invoice", "incoming_invoice_line",
 )  # fmt: skip
 
 
@@ -89,6 +90,8 @@ TYPES = {
     "signed_money": ColumnType("BIGINT", _scaled(2, signed=True), "et " + _MONEY.format(sign="")),
     "quantity": ColumnType("BIGINT", _scaled(4, signed=False), "et antal, mindst 0, med højst 4 decimaler"),
     "signed_quantity": ColumnType("BIGINT", _scaled(4, signed=True), "et antal med højst 4 decimaler"),
+    # E-invoices compute with up to ten decimals (settlement.md § 5).
+    "exact": ColumnType("BIGINT", _scaled(10, signed=True), "et tal med højst 10 decimaler"),
     "percent": ColumnType("BIGINT", _scaled(2, signed=False), "en procent, mindst 0, med højst 2 decimaler"),
 }
 

@@ -2,89 +2,104 @@
 
 Refused rows go to the quarantine with file, row, column, value and a sentence; good rows of the same file go on.
 The rules are those of the public loader contract; each is declared once, in `contracts/` or in the steps below.
+
+What an extract says holds from its own date, whenever it arrives: a row older than what is stored changes nothing and is
+counted as outdated. A key missing from a whole extract is withdrawn, where an earlier extract of that kind brought it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 
 import duckdb
 
 from ingestion.contract import Contract, contracts
 
-RULES_VERSION = "1"
+RULES_VERSION = "2"
 WAITS_FOR_PARENT = "ukendt_noegle"
 
 # Withdrawn only when nothing uses them: table → column of a service line that names it.
 USED_BY_LINES = {"catalogue_item": "item_code", "offer": "offer_id"}
+# How a cell stands: the column is missing, the cell is empty, it was read, or it cannot be read.
+ABSENT, EMPTY, READ, BAD = range(4)
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where one load's rows for one canonical table come from: SELECTs of loader columns as text, with
-    `_file`, `_row` and `_fault`."""
+    """Where one load's rows for one canonical table come from: SELECTs of loader columns as text, with `_file` (a number of
+    `temp.load_file`), `_row` and `_fault`. `whole` lists kinds of whole extracts by the numbers of their files."""
 
     contract: Contract
-    selects: Sequence[str]
+    selects: list[str] = field(default_factory=list)
+    whole: dict[tuple[str, str], list[int]] = field(default_factory=dict)
 
 
 def judge(
-    con: duckdb.DuckDBPyConnection, load_id: int, stages: dict[str, Stage], municipalities: Sequence[str]
+    con: duckdb.DuckDBPyConnection, load_id: int, dated: date, stages: dict[str, Stage], municipalities: Sequence[str]
 ) -> None:
-    """Judges every row of a load and applies the good ones; the caller holds the transaction.
+    """Judges every row of a load and applies the good ones; the caller holds the transaction and has filled `temp.load_file`
+    (number, file_hash, dated, superseded: a newer whole extract of its kind is stored).
 
-    Leaves `temp.judged` (one row per judged row: table_name, _file, _row, reason) for the counting.
+    Leaves `temp.judged`, one row per judged row (table_name, _file, _row, _retry, refused, outdated), and `temp.missing`, one
+    row per kind of whole extract and table (_file, table_name, missing, living: rows withdrawn, and rows before).
     """
-    con.execute(
-        "CREATE OR REPLACE TEMP TABLE judged "
-        "(table_name VARCHAR, _file VARCHAR, _row BIGINT, _retry BOOLEAN, reason VARCHAR)"
-    )
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE judged
+        (table_name VARCHAR, _file BIGINT, _row BIGINT, _retry BOOLEAN, refused BOOLEAN, outdated BOOLEAN);
+        CREATE OR REPLACE TEMP TABLE missing (_file BIGINT, table_name VARCHAR, missing BIGINT, living BIGINT)""")
     for table, contract in contracts().items():
         waiting = con.execute(
             "SELECT count(*) FROM quarantine.refused WHERE table_name = ? AND reason = ? AND closed_by_load IS NULL",
             [table, WAITS_FOR_PARENT],
         ).fetchone()[0]  # fmt: skip
         if table in stages or waiting:
-            _judge_table(con, load_id, contract, stages.get(table, Stage(contract, ())), municipalities)
+            _judge_table(con, load_id, dated, stages.get(table, Stage(contract)), municipalities)
     for table in USED_BY_LINES:
         if table in stages:
             _withdraw_unused(con, load_id, contracts()[table])
 
 
-def _judge_table(con, load_id, contract, stage, municipalities) -> None:
+def _judge_table(con, load_id, dated, stage: Stage, municipalities) -> None:
+    contract = stage.contract
     _stage(con, contract, stage)
     _read(con, contract, municipalities)
-    _merge(con, contract)
     rules = _rules(contract)
-    _refuse_rows(con, rules)
+    _merge(con, contract, rules)
+    for kind, numbers in stage.whole.items():
+        _withdraw_missing(con, contract, dated, kind, numbers)
     if contract.level:
         while _refuse_overlaps(con, contract, rules):
             pass
     _quarantine(con, load_id, contract, rules)
     _apply(con, load_id, contract)
+    con.execute("DROP TABLE read; DROP TABLE merged")
 
 
 def _stage(con, contract: Contract, stage: Stage) -> None:
-    """`temp.staged`: the load's rows as trimmed text by canonical name (NULL: the column is missing), and the
+    """`temp.staged`, a view: the load's rows as trimmed text by canonical name (NULL: the column is missing), and the
     rows that wait in quarantine for a parent."""
-    text = {c.name: f"CAST(NULL AS VARCHAR) AS {c.name}" for c in contract.columns}
-    empty = ", ".join([*text.values(), "CAST(NULL AS VARCHAR) AS _slet"])
-    typed = f"SELECT {empty}, '' AS _file, 0::BIGINT AS _row, NULL::VARCHAR AS _fault, false AS _retry WHERE false"
-    parts = [typed]
+    cells = ", ".join(f"json_extract_string(cells, '$.{c.name}') AS {c.name}" for c in contract.columns)
+    waiting = f"table_name = '{contract.table}' AND reason = '{WAITS_FOR_PARENT}' AND closed_by_load IS NULL"
+    con.execute(f"""
+        INSERT INTO load_file
+        SELECT (SELECT coalesce(max(number), 0) FROM load_file) + row_number() OVER (ORDER BY file_hash), file_hash, dated, false
+        FROM (SELECT file_hash, max(dated) AS dated FROM quarantine.refused JOIN raw.load USING (load_id)
+            WHERE {waiting} GROUP BY file_hash) ANTI JOIN load_file USING (file_hash);
+        CREATE OR REPLACE TEMP TABLE retried AS
+        SELECT {cells}, json_extract_string(cells, '$._slet') AS _slet, number AS _file, row AS _row,
+            NULL::VARCHAR AS _fault, true AS _retry
+        FROM quarantine.refused JOIN (SELECT file_hash, max(number) AS number FROM load_file GROUP BY ALL) USING (file_hash)
+        WHERE {waiting}""")
+    parts = ["FROM retried"]
     for select in stage.selects:
         present = {name for name, *_ in con.execute(f"DESCRIBE {select}").fetchall()}
         columns = [f"{_trimmed(c.loader)} AS {c.name}" for c in contract.columns if c.loader in present]
         if "slet" in present:
             columns.append(f"{_trimmed('slet')} AS _slet")
         parts.append(f"SELECT {', '.join([*columns, '_file', '_row', '_fault'])}, false AS _retry FROM ({select})")
-    cells = ", ".join(f"json_extract_string(cells, '$.{c.name}') AS {c.name}" for c in contract.columns)
-    parts.append(
-        f"SELECT {cells}, json_extract_string(cells, '$._slet') AS _slet, file_hash AS _file, row AS _row, "
-        f"NULL AS _fault, true AS _retry FROM quarantine.refused WHERE table_name = '{contract.table}' "
-        f"AND reason = '{WAITS_FOR_PARENT}' AND closed_by_load IS NULL"
-    )
-    con.execute(f"CREATE OR REPLACE TEMP TABLE staged AS {' UNION ALL BY NAME '.join(parts)}")
+    con.execute(f"CREATE OR REPLACE TEMP VIEW staged AS {' UNION ALL BY NAME '.join(parts)}")
 
 
 def _trimmed(column: str) -> str:
@@ -92,41 +107,36 @@ def _trimmed(column: str) -> str:
 
 
 def _read(con, contract: Contract, municipalities) -> None:
-    """`temp.read`: each cell read by its type (`p_…`), whether it is bad (`b_…`), and the row's key group."""
-    columns = []
-    for c in contract.columns:
-        columns.append(f"{c.read_sql(f's.{c.name}', municipalities)} AS p_{c.name}")
-    columns.append("lower(coalesce(s._slet, '')) = 'ja' AS _withdraw")
-    bad = [f"(coalesce({c.name}, '') <> '' AND p_{c.name} IS NULL) AS b_{c.name}" for c in contract.columns]
-    bad.append("lower(coalesce(_slet, '')) NOT IN ('', 'ja', 'nej') AS b__slet")
-    key_read = " AND ".join(
-        f"NOT b_{c.name}" if c.may_be_empty else f"p_{c.name} IS NOT NULL AND p_{c.name}::VARCHAR <> ''"
-        for c in contract.key_columns
+    """`temp.read`: each cell read by its type (NULL where it is empty or bad), how it stands (`k_…`), and whether key and
+    row could be read. Of a row that withdraws, only the key is read."""
+    typed = ", ".join(f"{c.read_sql(f's.{c.name}', municipalities)} AS p_{c.name}" for c in contract.columns)
+    values = ", ".join(f"CASE WHEN {c.name} <> '' THEN p_{c.name} END AS p_{c.name}" for c in contract.columns)
+    standing = ", ".join(
+        f"(CASE WHEN {c.name} IS NULL THEN {ABSENT} WHEN {c.name} = '' THEN {EMPTY} WHEN p_{c.name} IS NULL THEN {BAD} "
+        f"ELSE {READ} END)::TINYINT AS k_{c.name}"
+        for c in contract.columns
     )
-    any_bad = " OR ".join(f"b_{name}" for name in [*contract.names, "_slet"])
-    # For a row that withdraws, only the key is read.
-    key_bad = " OR ".join(f"b_{name}" for name in contract.key)
+    key_read = " AND ".join(f"k_{c.name} {f'<> {BAD}' if c.may_be_empty else f'= {READ}'}" for c in contract.key_columns)
+    any_bad, key_bad = (" OR ".join(f"k_{name} = {BAD}" for name in names) for names in (contract.names, contract.key))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE read AS
-        WITH parsed AS (SELECT s.*, {", ".join(columns)} FROM staged s),
-        marked AS (SELECT *, {", ".join(bad)} FROM parsed)
-        SELECT * EXCLUDE ({", ".join("p_" + n for n in contract.names)}),
-            {", ".join(f"CASE WHEN {_empty_as_null(c)} THEN NULL ELSE p_{c.name} END AS p_{c.name}" for c in contract.columns)},
-            ({key_read}) AND _fault IS NULL AS _key_read,
-            _fault IS NOT NULL OR b__slet OR CASE WHEN _withdraw THEN {key_bad} ELSE {any_bad} END AS _unreadable
+        WITH parsed AS (SELECT s.*, {typed} FROM staged s),
+        marked AS (
+            SELECT {values}, {standing}, _file, _row, _fault, _retry, lower(coalesce(_slet, '')) = 'ja' AS _withdraw,
+                lower(coalesce(_slet, '')) NOT IN ('', 'ja', 'nej') AS _slet_bad
+            FROM parsed
+        )
+        SELECT *, ({key_read}) AND _fault IS NULL AS _key_read,
+            _fault IS NOT NULL OR _slet_bad OR CASE WHEN _withdraw THEN {key_bad} ELSE {any_bad} END AS _unreadable
         FROM marked""")
-
-
-def _empty_as_null(column) -> str:
-    return f"p_{column.name}::VARCHAR = ''"
 
 
 def _same(contract: Contract, left: str, right: str, prefix: str = "") -> str:
     return " AND ".join(f"{left}.{prefix}{k} IS NOT DISTINCT FROM {right}.{k}" for k in contract.key)
 
 
-def _merge(con, contract: Contract) -> None:
-    """`temp.merged`: one row per judged row with the values the canonical row would get.
+def _merge(con, contract: Contract, rules: list[Rule]) -> None:
+    """`temp.merged`: one row per judged row with the values the canonical row would get, and the first rule that refuses it.
 
     A missing column keeps the stored value (the default, for a new key); an empty cell sets the default.
     A row waiting in quarantine gives way to a row with its key in this load. Of rows that are identical after
@@ -135,44 +145,81 @@ def _merge(con, contract: Contract) -> None:
     key = ", ".join(f"p_{k}" for k in contract.key)
     signature = ", ".join(
         f"CASE WHEN {'true' if c.name in contract.key else 'NOT _withdraw'} "
-        f"THEN [({c.name} IS NULL)::VARCHAR, p_{c.name}::VARCHAR] END"
+        f"THEN [(k_{c.name} = {ABSENT})::VARCHAR, p_{c.name}::VARCHAR] END"
         for c in contract.columns
     )
-    defaults = {}
+    values, changed = [], []
     for c in contract.columns:
         read = c.read_sql(f"'{c.default}'", ()) if c.default is not None else "NULL"
-        defaults[c.name] = f"CAST({read} AS {c.duckdb_type})"
-    values = ", ".join(
-        f"CASE WHEN r._withdraw THEN {'r.p_' + c.name if c.name in contract.key else 's.' + c.name} "
-        f"WHEN r.{c.name} IS NULL THEN CASE WHEN s.withdrawn IS NULL THEN {defaults[c.name]} ELSE s.{c.name} END "
-        f"WHEN r.{c.name} = '' THEN {defaults[c.name]} ELSE r.p_{c.name} END AS f_{c.name}"
-        for c in contract.columns
-    )
+        default = f"CAST({read} AS {c.duckdb_type})"
+        if c.name in contract.key:  # has no default
+            values.append(f"r.p_{c.name} AS {c.name}")
+            continue
+        values.append(
+            f"CASE WHEN r._withdraw THEN s.{c.name} WHEN r.k_{c.name} = {ABSENT} "
+            f"THEN CASE WHEN s.withdrawn IS NULL THEN {default} ELSE s.{c.name} END "
+            f"WHEN r.k_{c.name} = {EMPTY} THEN {default} ELSE r.p_{c.name} END AS {c.name}"
+        )
+        changed.append(f"{c.name} IS DISTINCT FROM _stored_{c.name}")
+    stored = "".join(f", s.{c.name} AS _stored_{c.name}" for c in contract.columns if c.name not in contract.key)
     # Joins on the key alone, so that they hash: a row whose key could not be read is refused whatever it meets.
     same_key = " AND ".join(f"r.p_{k} IS NOT DISTINCT FROM d.p_{k}" for k in contract.key)
+    refusing = " ".join(f"WHEN {rule.when} THEN {number}" for number, rule in enumerate(rules))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merged AS
-        WITH delivered_key AS (SELECT DISTINCT {key}, true AS sent_again FROM read WHERE _key_read AND NOT _retry),
+        WITH waiting AS (SELECT * FROM read WHERE _retry),
         standing AS (
             SELECT * FROM read WHERE NOT _retry
             UNION ALL
-            SELECT r.* FROM read r LEFT JOIN delivered_key d ON {same_key} WHERE r._retry AND d.sent_again IS NULL
+            SELECT r.* FROM waiting r ANTI JOIN (
+                SELECT {key} FROM read d SEMI JOIN waiting r ON {same_key} WHERE d._key_read AND NOT d._retry
+            ) d ON {same_key}
         ),
+        many AS (SELECT {key} FROM standing WHERE _key_read GROUP BY {key} HAVING count(*) > 1),
         repeated AS (
             SELECT {key}, bool_or(_unreadable) OR count(DISTINCT to_json([{signature}, [_withdraw::VARCHAR]])) > 1 AS differ,
                 min((_row, _file)) AS first
-            FROM standing WHERE _key_read GROUP BY {key} HAVING count(*) > 1
+            FROM standing r SEMI JOIN many d ON {same_key} WHERE _key_read GROUP BY {key}
+        ),
+        beside AS (
+            SELECT {", ".join(values)}{stored}, {", ".join(f"r.k_{c.name}" for c in contract.columns)}, r._file, r._row, r._fault,
+                r._retry, r._withdraw, r._slet_bad, r._key_read, r._key_read AND coalesce(d.differ, false) AS _double,
+                d.first IS NULL OR d.first = (r._row, r._file) AS _counts, s.withdrawn IS NOT NULL AS _stored,
+                s.withdrawn AS _stored_withdrawn,
+                f.superseded OR (r._key_read AND coalesce(s.dated > f.dated, false)) AS _outdated, f.dated AS _dated
+            FROM standing r
+            JOIN load_file f ON f.number = r._file
+            LEFT JOIN repeated d ON {same_key}
+            LEFT JOIN canonical.{contract.table} s ON {_same(contract, "r", "s", "p_")}
         )
-        SELECT r.*, r._key_read AND coalesce(d.differ, false) AS _double, d.first IS NULL OR d.first = (r._row, r._file) AS _counts,
-            s.withdrawn IS NOT NULL AS _stored, {values},
-            CAST(NULL AS BIGINT) AS _rule
-        FROM standing r
-        LEFT JOIN repeated d ON {same_key}
-        LEFT JOIN canonical.{contract.table} s ON {_same(contract, "r", "s", "p_")}""")
-    # The canonical names now hold the values that would be stored; the text as delivered keeps the prefix t_.
-    for c in contract.columns:
-        con.execute(f"ALTER TABLE merged RENAME {c.name} TO t_{c.name}")
-        con.execute(f"ALTER TABLE merged RENAME f_{c.name} TO {c.name}")
+        SELECT {", ".join(contract.names)}, _file, _row, _retry, _withdraw, _key_read, _counts, _stored, _outdated, _dated,
+            false AS _missing,
+            _stored_withdrawn IS NULL OR _stored_withdrawn <> _withdraw OR {" OR ".join(changed) or "false"} AS _changes,
+            CASE WHEN NOT _outdated THEN CASE {refusing} END END AS _rule, _fault
+        FROM beside""")
+
+
+def _withdraw_missing(con, contract: Contract, dated: date, kind: tuple[str, str], numbers: list[int]) -> None:
+    """Adds a withdrawing row for every living row that an extract of that kind brought and this whole one has not.
+
+    None where a row's key cannot be read: it may be any of them.
+    """
+    table, names = contract.table, contract.names
+    of_kind = "source_file IN (SELECT file_hash FROM raw.file WHERE system = $system AND dataset = $dataset)"
+    brought = f"FROM canonical.{table} s WHERE NOT s.withdrawn AND s.dated <= $dated AND {of_kind}"
+    these = f"_file IN ({', '.join(map(str, numbers))}) AND NOT _retry"
+    parameters = {"system": kind[0], "dataset": kind[1], "dated": dated}
+    unreadable = con.execute(f"SELECT count(*) FROM read WHERE {these} AND NOT _key_read").fetchone()[0]
+    living = con.execute(f"SELECT count(*) {brought}", parameters).fetchone()[0]
+    added = 0 if unreadable else con.execute(
+        f"""INSERT INTO merged BY NAME
+        SELECT {", ".join(f"s.{n}" for n in names)}, {numbers[-1]} AS _file, false AS _retry, true AS _withdraw,
+            true AS _key_read, true AS _counts, true AS _stored, false AS _outdated, $dated AS _dated, true AS _missing,
+            true AS _changes
+        {brought} AND NOT EXISTS (FROM read r WHERE {these} AND {_same(contract, "r", "s", "p_")})""",
+        parameters,
+    ).fetchone()[0]  # fmt: skip
+    con.execute("INSERT INTO missing VALUES (?, ?, ?, ?)", [numbers[-1], table, added, living])
 
 
 def _text(sentence: str) -> str:
@@ -181,7 +228,8 @@ def _text(sentence: str) -> str:
 
 @dataclass(frozen=True)
 class Rule:
-    """One refusal: SQL for when it holds and for column and value at fault, and what the person is told."""
+    """One refusal: SQL for when it holds, and for column and value at fault (`t_…` is the cell as delivered), and what the
+    person is told."""
 
     when: str
     reason: str
@@ -198,16 +246,16 @@ def _rules(contract: Contract) -> list[Rule]:
     rules = [
         Rule("_fault IS NOT NULL", "ugyldig_vaerdi", "''", "''", "_fault"),
         Rule("_double", "dublet", _text(key), key_text, _text(twice)),
-        Rule("b__slet", "ugyldig_vaerdi", "'slet'", "_slet", _text("Kolonnen slet skal være ja eller tom. Ret cellen.")),
+        Rule("_slet_bad", "ugyldig_vaerdi", "'slet'", "_slet", _text("Kolonnen slet skal være ja eller tom. Ret cellen.")),
     ]
     # Of a row that withdraws only the key is read.
     for c in contract.columns:
         living = "" if c.name in contract.key else " AND NOT _withdraw"
         unread = f"Kolonnen {c.loader} skal være {c.expected}. Ret cellen, og send rækken igen."
-        rules.append(Rule(f"b_{c.name}{living}", "ugyldig_vaerdi", _text(c.loader), f"t_{c.name}", _text(unread)))
+        rules.append(Rule(f"k_{c.name} = {BAD}{living}", "ugyldig_vaerdi", _text(c.loader), f"t_{c.name}", _text(unread)))
     for c in contract.columns:
         if c.name in contract.key and not c.may_be_empty:
-            missing = f"p_{c.name} IS NULL"
+            missing = f"k_{c.name} <> {READ}"
         elif c.required:
             missing = f"{c.name} IS NULL AND NOT _withdraw"
         else:
@@ -217,7 +265,7 @@ def _rules(contract: Contract) -> list[Rule]:
     for c in contract.columns:
         if c.parent:
             parent = contracts()[c.parent]
-            orphan = f"NOT _withdraw AND NOT EXISTS (FROM canonical.{c.parent} p WHERE p.{parent.key[0]} = merged.{c.name})"
+            orphan = f"NOT _withdraw AND {c.name} NOT IN (SELECT {parent.key[0]} FROM canonical.{c.parent})"
             unknown = (
                 f"Kolonnen {c.loader} peger på en nøgle, som {parent.loader_file} ikke har. Send den dér; "
                 "rækken prøves igen ved hver indlæsning."
@@ -239,12 +287,6 @@ def _rules(contract: Contract) -> list[Rule]:
     return rules
 
 
-def _refuse_rows(con, rules: list[Rule]) -> None:
-    """Sets `_rule`, the number of the first rule that refuses the row; NULL is a good row."""
-    cases = " ".join(f"WHEN {rule.when} THEN {number}" for number, rule in enumerate(rules))
-    con.execute(f"UPDATE merged SET _rule = CASE {cases} END")
-
-
 def _refuse_overlaps(con, contract: Contract, rules: list[Rule]) -> bool:
     """Refuses the load's rows whose period overlaps another with a given end at the same level.
 
@@ -255,10 +297,10 @@ def _refuse_overlaps(con, contract: Contract, rules: list[Rule]) -> bool:
     columns = ", ".join(dict.fromkeys([*contract.key, start, end]))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE periods AS
-        SELECT {columns}, true AS delivered FROM merged WHERE _rule IS NULL AND NOT _withdraw AND _counts
+        SELECT {columns}, true AS delivered FROM merged WHERE _rule IS NULL AND NOT _outdated AND NOT _withdraw AND _counts
         UNION ALL
         SELECT {columns}, false FROM canonical.{contract.table} s WHERE NOT withdrawn
-        AND NOT EXISTS (FROM merged m WHERE m._rule IS NULL AND {_same(contract, "m", "s")})""")
+        AND NOT EXISTS (FROM merged m WHERE m._rule IS NULL AND NOT m._outdated AND {_same(contract, "m", "s")})""")
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE overlapping AS
         SELECT {", ".join(f"x.{k}" for k in contract.key)} FROM (
@@ -266,103 +308,140 @@ def _refuse_overlaps(con, contract: Contract, rules: list[Rule]) -> bool:
             ON {same_level} AND a.{start} < b.{start} AND a.{end} >= b.{start}
         ) WHERE x.delivered""")
     refused = con.execute(
-        f"UPDATE merged SET _rule = {len(rules) - 1} WHERE _rule IS NULL AND NOT _withdraw "
+        f"UPDATE merged SET _rule = {len(rules) - 1} WHERE _rule IS NULL AND NOT _outdated AND NOT _withdraw "
         f"AND EXISTS (FROM overlapping o WHERE {_same(contract, 'o', 'merged')})"
     )
     return refused.fetchone()[0] > 0
 
 
 def _quarantine(con, load_id: int, contract: Contract, rules: list[Rule]) -> None:
-    """Keeps refused rows, and closes those that a row of this load replaces."""
+    """Keeps refused rows, and closes those that a row of this load replaces. What is older than a refused row does not."""
     table = contract.table
+    still_waits = f"_rule IN ({', '.join(str(n) for n, r in enumerate(rules) if r.reason == WAITS_FOR_PARENT) or '-1'})"
+    con.execute(f"""
+        INSERT INTO judged SELECT '{table}', _file, _row, _retry, _rule IS NOT NULL, _outdated FROM merged WHERE NOT _missing""")
+    parts = range(1, len(contract.key) + 1)
+    same_text = [f"q.key[{i}] = coalesce(m.{k}::VARCHAR, '')" for i, k in zip(parts, contract.key, strict=True)]
+    whole_key = " AND ".join(f"q.key[{i}] IS NOT NULL" for i in parts)
+    partly = " AND ".join(f"(q.key[{i}] IS NULL OR {same})" for i, same in zip(parts, same_text, strict=True))
+    some_key = " OR ".join(f"q.key[{i}] IS NOT NULL" for i in parts)
+    delivered = "NOT m._retry AND NOT m._missing AND NOT m._outdated AND m._key_read"
+    # The same row again; a row with its key; a good row with the part of its key that could be read.
+    replaced = (
+        f"q.file_hash = f.file_hash AND q.row = m._row AND NOT m._outdated AND NOT (m._retry AND coalesce({still_waits}, false))",
+        f"{delivered} AND {' AND '.join(same_text)} AND {whole_key}",
+        f"{delivered} AND m._rule IS NULL AND NOT ({whole_key}) AND ({some_key}) AND {partly}",
+    )
+    for how in replaced:
+        open_rows = con.execute(
+            "SELECT count(*) FROM quarantine.refused WHERE table_name = ? AND closed_by_load IS NULL", [table]
+        ).fetchone()[0]
+        if not open_rows:
+            break
+        con.execute(f"""
+            UPDATE quarantine.refused q SET closed_by_load = {load_id}
+            FROM merged m JOIN load_file f ON f.number = m._file
+            WHERE q.table_name = '{table}' AND q.closed_by_load IS NULL AND {how}
+            AND q.load_id IN (SELECT l.load_id FROM raw.load l WHERE l.dated <= m._dated)""")
+    if not con.execute("SELECT count(*) FROM merged WHERE _rule IS NOT NULL").fetchone()[0]:
+        return
     # An unreadable part of the key is NULL; a part that may be empty, and is, is ''.
     key = ", ".join(
-        f"CASE WHEN NOT b_{c.name} THEN coalesce(p_{c.name}::VARCHAR, {chr(39) * 2 if c.may_be_empty else 'NULL'}) END"
+        f"CASE WHEN t_{c.name} = '' OR t_{c.name} IS NULL OR {c.name} IS NOT NULL "
+        f"THEN coalesce({c.name}::VARCHAR, {chr(39) * 2 if c.may_be_empty else 'NULL'}) END"
         for c in contract.key_columns
     )
     cells = ", ".join(f"{c.name} := t_{c.name}" for c in contract.columns)
+    texts = ", ".join(f"s.{c.name} AS t_{c.name}" for c in contract.columns)
     line = "t_service_line_id" if "service_line_id" in contract.names else "NULL"
-    # Matched on the key as far as it could be read: an unreadable part may be any value.
-    matches = " AND ".join(
-        f"(q.key[{i}] IS NULL OR q.key[{i}] = coalesce(p_{k}::VARCHAR, ''))" for i, k in enumerate(contract.key, 1)
-    )
-    readable = "len(list_filter(q.key, lambda part: part IS NOT NULL))"
 
     def told(part: str) -> str:
         return "CASE _rule " + " ".join(f"WHEN {n} THEN {getattr(rule, part)}" for n, rule in enumerate(rules)) + " END"
 
     reason = "CASE _rule " + " ".join(f"WHEN {n} THEN '{rule.reason}'" for n, rule in enumerate(rules)) + " END"
-    con.execute(f"ALTER TABLE merged ADD COLUMN _reason VARCHAR; UPDATE merged SET _reason = {reason}")
-    con.execute(f"""
-        UPDATE quarantine.refused q SET closed_by_load = {load_id}
-        FROM merged m WHERE q.table_name = '{table}' AND q.closed_by_load IS NULL AND (
-            (q.file_hash = m._file AND q.row = m._row
-             AND NOT (m._retry AND m._reason IS NOT DISTINCT FROM '{WAITS_FOR_PARENT}'))
-            OR (NOT m._retry AND m._key_read AND {matches} AND {readable} > 0
-                AND (m._reason IS NULL OR {readable} = {len(contract.key)})))""")
     con.execute(f"""
         INSERT INTO quarantine.refused BY NAME
-        SELECT {load_id} AS load_id, '{table}' AS table_name, '{contract.loader_file}' AS loader_file,
-            _file AS file_hash, (SELECT any_value(name) FROM raw.file f WHERE f.file_hash = m._file) AS file_name,
-            _row AS row, _reason AS reason, {told("column")} AS column_name, coalesce({told("value")}, '') AS value,
+        WITH refused AS (
+            SELECT m.*, {texts}, s._slet, f.file_hash
+            FROM merged m JOIN staged s USING (_file, _row, _retry) JOIN load_file f ON f.number = _file
+            WHERE m._rule IS NOT NULL AND NOT (_retry AND {still_waits})
+        )
+        SELECT {load_id} AS load_id, '{table}' AS table_name, '{contract.loader_file}' AS loader_file, file_hash,
+            (SELECT any_value(name) FROM raw.file f WHERE f.file_hash = m.file_hash) AS file_name,
+            _row AS row, {reason} AS reason, {told("column")} AS column_name, coalesce({told("value")}, '') AS value,
             {told("message")} AS message, [{key}] AS key, {line} AS service_line_id,
             to_json(struct_pack({cells}, _slet := _slet)) AS cells
-        FROM merged m WHERE _reason IS NOT NULL AND NOT (_retry AND _reason = '{WAITS_FOR_PARENT}')""")
-    con.execute(f"INSERT INTO judged SELECT '{table}', _file, _row, _retry, _reason FROM merged")
+        FROM refused m""")
 
 
 def _apply(con, load_id: int, contract: Contract) -> None:
     """Writes accepted rows that say something new; what is delivered again unchanged keeps its first source."""
     table, names = contract.table, contract.names
     keep_back = "AND NOT _withdraw" if table in USED_BY_LINES else ""
-    changed = " OR ".join(f"m.{name} IS DISTINCT FROM s.{name}" for name in names)
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE accepted AS
-        SELECT {", ".join(f"m.{n}" for n in names)}, m._withdraw AS withdrawn, m._file AS source_file,
-            m._row AS source_row, {load_id}::BIGINT AS load_id
-        FROM merged m LEFT JOIN canonical.{table} s ON {_same(contract, "m", "s")}
-        WHERE m._reason IS NULL AND m._counts AND (m._stored OR NOT m._withdraw) {keep_back}
-        AND (s.withdrawn IS NULL OR s.withdrawn IS DISTINCT FROM m._withdraw OR {changed})""")
+    good = "_rule IS NULL AND NOT _outdated AND _counts"
+    accepted = f"{good} AND (_stored OR NOT _withdraw) {keep_back} AND _changes"
+    if con.execute(f"SELECT count(*) FROM merged WHERE {accepted} AND _stored").fetchone()[0]:
+        changing = f"(SELECT {', '.join(contract.key)} FROM merged WHERE {accepted} AND _stored)"
+        con.execute(
+            f"INSERT INTO history.{table} BY NAME SELECT s.*, {load_id}::BIGINT AS closed_by_load "
+            f"FROM canonical.{table} s SEMI JOIN {changing} a ON {_same(contract, 'a', 's')}"
+        )
+        con.execute(f"DELETE FROM canonical.{table} s USING {changing} a WHERE {_same(contract, 'a', 's')}")
+    # What an extract of a later date says again is from then on known of that date.
     con.execute(
-        f"INSERT INTO history.{table} BY NAME SELECT s.*, {load_id}::BIGINT AS closed_by_load "
-        f"FROM canonical.{table} s SEMI JOIN accepted a ON {_same(contract, 'a', 's')}"
+        f"UPDATE canonical.{table} s SET dated = m._dated FROM merged m WHERE {_same(contract, 'm', 's')} "
+        f"AND {good} AND NOT _changes AND s.dated < m._dated"
     )
-    con.execute(f"DELETE FROM canonical.{table} s USING accepted a WHERE {_same(contract, 'a', 's')}")
-    con.execute(f"INSERT INTO canonical.{table} BY NAME FROM accepted")
+    con.execute(f"""
+        INSERT INTO canonical.{table} BY NAME
+        SELECT {", ".join(names)}, _withdraw AS withdrawn, f.file_hash AS source_file, _row AS source_row,
+            {load_id}::BIGINT AS load_id, _dated AS dated
+        FROM merged JOIN load_file f ON f.number = _file WHERE {accepted}""")
     con.execute(f"""
         INSERT INTO quarantine.warned BY NAME
-        SELECT {load_id} AS load_id, '{table}' AS table_name, _file AS file_hash, _row AS row, 'ukendt_tilbagekaldt' AS warning,
+        SELECT {load_id} AS load_id, '{table}' AS table_name, f.file_hash, _row AS row, 'ukendt_tilbagekaldt' AS warning,
             '{contract.key_columns[0].loader}' AS column_name,
             'Rækken tilbagekalder en nøgle, som ikke kendes. Den ændrer intet.' AS message
-        FROM merged WHERE _reason IS NULL AND _withdraw AND NOT _stored AND NOT _retry""")
+        FROM merged JOIN load_file f ON f.number = _file
+        WHERE _rule IS NULL AND NOT _outdated AND _withdraw AND NOT _stored AND NOT _retry""")
     if table in USED_BY_LINES:
-        con.execute(
-            f"CREATE OR REPLACE TEMP TABLE withdrawing_{table} AS FROM merged WHERE _reason IS NULL AND _withdraw AND _stored"
-        )
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE withdrawing_{table} AS
+            SELECT m.*, f.file_hash FROM merged m JOIN load_file f ON f.number = m._file
+            WHERE _rule IS NULL AND NOT _outdated AND _withdraw AND _stored""")
 
 
 def _withdraw_unused(con, load_id: int, contract: Contract) -> None:
-    """Withdraws catalogue items and offers, last of all, where no living service line uses them."""
+    """Withdraws catalogue items and offers, last of all, where no living service line uses them.
+
+    One in use that is missing from a whole extract stays, and the extract's first row is warned of.
+    """
     table, key = contract.table, contract.key[0]
     column = contract.key_columns[0].loader
     in_use = f"EXISTS (FROM canonical.service_line l WHERE NOT l.withdrawn AND l.{USED_BY_LINES[table]} = w.{key})"
     con.execute(f"""
         INSERT INTO quarantine.refused BY NAME
-        SELECT {load_id} AS load_id, '{table}' AS table_name, '{contract.loader_file}' AS loader_file,
-            _file AS file_hash, (SELECT any_value(name) FROM raw.file f WHERE f.file_hash = w._file) AS file_name,
+        SELECT {load_id} AS load_id, '{table}' AS table_name, '{contract.loader_file}' AS loader_file, file_hash,
+            (SELECT any_value(name) FROM raw.file f WHERE f.file_hash = w.file_hash) AS file_name,
             _row AS row, 'ugyldig_vaerdi' AS reason, 'slet' AS column_name, 'ja' AS value,
             'Rækken kan ikke tilbagekaldes, fordi ydelser bruger den ({column}). Tilbagekald eller ret ydelserne først.' AS message,
-            [{key}] AS key, to_json(struct_pack({key} := {key}, _slet := _slet)) AS cells
-        FROM withdrawing_{table} w WHERE {in_use}""")
+            [{key}] AS key, to_json(struct_pack({key} := {key}, _slet := 'ja')) AS cells
+        FROM withdrawing_{table} w WHERE NOT _missing AND {in_use}""")
     con.execute(f"""
-        UPDATE judged j SET reason = 'ugyldig_vaerdi' FROM withdrawing_{table} w
-        WHERE j.table_name = '{table}' AND j._file = w._file AND j._row = w._row AND {in_use}""")
+        INSERT INTO quarantine.warned BY NAME
+        SELECT {load_id} AS load_id, '{table}' AS table_name, file_hash, 0 AS row, 'mangler_i_brug' AS warning,
+            '{column}' AS column_name,
+            'Udtrækket mangler ' || {key} || ', som ydelser bruger. Den er beholdt. Ret udtrækket eller ydelserne.' AS message
+        FROM withdrawing_{table} w WHERE _missing AND {in_use}""")
+    con.execute(f"""
+        UPDATE judged j SET refused = true FROM withdrawing_{table} w
+        WHERE j.table_name = '{table}' AND j._file = w._file AND j._row = w._row AND NOT w._missing AND {in_use}""")
     withdrawn = f"FROM withdrawing_{table} w WHERE s.{key} = w.{key} AND w._counts AND NOT s.withdrawn AND NOT {in_use}"
     con.execute(
         f"INSERT INTO history.{table} BY NAME SELECT s.*, {load_id}::BIGINT AS closed_by_load "
         f"FROM canonical.{table} s WHERE EXISTS ({withdrawn})"
     )
     con.execute(
-        f"UPDATE canonical.{table} s "
-        f"SET withdrawn = true, source_file = w._file, source_row = w._row, load_id = {load_id} {withdrawn}"
+        f"UPDATE canonical.{table} s SET withdrawn = true, source_file = w.file_hash, source_row = w._row, "
+        f"load_id = {load_id}, dated = w._dated {withdrawn}"
     )

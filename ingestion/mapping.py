@@ -1,171 +1,111 @@
-"""Source mappings: how a source system's extract becomes loader files, as declared in `sources/<system>.yaml`.
+"""Source mappings: how a source system's extract becomes loader files, one YAML file per layout version.
 
-A data team edits those files without code. A loader column is filled in one of these ways, and no other:
-
-    cpr: BorgerCpr                                     the extract's column
-    status: {column: Status, values: {AKT: bevilget}}  the column with its codes translated
-    afregningsform: {value: udbetaling}                a constant
-    ydelse_id: {template: "SEN-{YdelseId}"}            text with columns in it; empty when one of them is empty
-
-and a target may choose rows by `when: {column: Type, equals: FRV}` or `when: {column: Pris, not_empty: true}`.
-A code without translation passes through unchanged, so that the gate refuses it with its own sentence; none is guessed.
+A data team edits those files without code: `sources/<system>/<version>.yaml` here, or in the instance's own folder
+`sources/`, whose versions of a system then stand instead of all of ours. `docs/data_team.md` tells the language.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ingestion.contract import contract_for_file
-from settlement.faults import InputFault
+from ingestion.contract import Column, contract_for_file
+from ingestion.expressions import (
+    DECIMALS,
+    DIRECTIVE,
+    DIRECTIVES,
+    LARGEST_FACTOR,
+    ColumnRule,
+    NumberRule,
+    RowChoice,
+)
+from ingestion.layouts import (
+    DELTA,
+    EVENT,
+    WHOLE,
+    FileMapping,
+    MappingError,
+    SourceColumn,
+    SourceMapping,
+    TargetMapping,
+)
+from settlement.instance import Instance
 
 SOURCES = Path(__file__).parent / "sources"
-FORMATS = ("csv", "xlsx", "xml")
-PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+# What must be said of a file of each format.
+FORMATS = {"csv": ("encoding", "delimiter"), "xlsx": (), "xml": ("encoding", "record"), "json": ("record",)}
+EXTRACTS = (WHOLE, DELTA, EVENT)
+COLUMN_TYPES = ("text", "number", "date", "month", "code")
+ARITHMETIC = ("number", "divide_by", "multiply_by", "negative_when")
+READINGS = ("values", "date", "month", "part", *ARITHMETIC)
 
 
-class MappingError(InputFault):
-    """A mapping file that cannot be used; the message says which file, where in it, and what to do."""
+def own_sources(instance: Instance) -> Path:
+    """The folder of an instance's own mappings."""
+    return instance.home / "sources"
 
 
-@dataclass(frozen=True)
-class ColumnRule:
-    """How one loader column is filled: exactly one of `column` (with `values`), `value` and `template` is set."""
+def load_mappings(instance: Instance | None = None) -> dict[str, SourceMapping]:
+    """All source systems by name: those that come with the platform, and the instance's own, which stand instead.
 
-    column: str | None = None
-    values: tuple[tuple[str, str], ...] = ()
-    value: str | None = None
-    template: str | None = None
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The extract columns this rule reads."""
-        if self.column is not None:
-            return (self.column,)
-        return tuple(PLACEHOLDER.findall(self.template)) if self.template is not None else ()
-
-
-@dataclass(frozen=True)
-class RowChoice:
-    """Which extract rows go to a target: `column` equals `equals`, or is not empty where `equals` is None."""
-
-    column: str
-    equals: str | None
-
-
-@dataclass(frozen=True)
-class TargetMapping:
-    """One loader file (its name without ending, such as `ydelser`) filled from one extract file."""
-
-    loader_file: str
-    columns: dict[str, ColumnRule]
-    when: RowChoice | None
-
-
-@dataclass(frozen=True)
-class FileMapping:
-    """One kind of extract file. `columns` is its own layout: column (in XML the path below the record) → meaning.
-
-    `complete` says that every delivery holds everything, so that one much smaller than the last is stopped by its
-    profile; other files hold what is new, changed or withdrawn.
+    Raises MappingError with file, place and what to do.
     """
-
-    pattern: str
-    dataset: str
-    title: str
-    format: str
-    complete: bool
-    encoding: str
-    delimiter: str
-    record: str
-    columns: dict[str, str]
-    targets: dict[str, TargetMapping]
+    folders = {folder.name: folder for folder in _systems(SOURCES)}
+    if instance:
+        folders |= {folder.name: folder for folder in _systems(own_sources(instance))}
+    return {system: _source(folder) for system, folder in sorted(folders.items())}
 
 
-@dataclass(frozen=True)
-class SourceMapping:
-    """One source system and the files it delivers into `landing/<system>/`."""
-
-    system: str
-    title: str
-    files: tuple[FileMapping, ...]
-
-    def file_for(self, filename: str) -> FileMapping | None:
-        """The mapping of a received file by its name (upper and lower case alike), or None where no pattern fits."""
-        return next((f for f in self.files if fnmatchcase(filename.lower(), f.pattern.lower())), None)
+def _systems(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if any(path.glob("*.yaml"))] if folder.is_dir() else []
 
 
-def load_mappings(folder: Path = SOURCES) -> dict[str, SourceMapping]:
-    """All mapping files of a folder, by system. Raises MappingError with file, place and what to do."""
-    mappings: dict[str, SourceMapping] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        mapping = _read_mapping(path)
-        if mapping.system != path.stem:
-            raise MappingError(f"{path.name}: systemet hedder '{mapping.system}'. Giv fil og system samme navn.")
-        mappings[mapping.system] = mapping
-    return mappings
+def _source(folder: Path) -> SourceMapping:
+    paths = sorted(folder.glob("*.yaml"))
+    for path in paths:
+        if not re.fullmatch("[1-9][0-9]*", path.stem):
+            raise MappingError(
+                f"{folder.name}/{path.name}: filen har intet versionsnummer. Kald den 1.yaml, 2.yaml og så videre."
+            )
+    versions = [read_version(path) for path in sorted(paths, key=lambda path: -int(path.stem))]
+    return SourceMapping(folder.name, versions[0][0], tuple(file for _, files in versions for file in files))
 
 
-def target_select(target: TargetMapping, raw_table: str, present: Sequence[str]) -> str:
-    """A DuckDB SELECT over a raw table with one VARCHAR column per loader column, and `_file` and `_row` unchanged.
-
-    Grain: one row per chosen raw row. `raw_table` is an SQL name, quoted by the caller where it needs it. A loader
-    column whose extract column is not among `present` is left out (a missing column keeps the stored value). Raises
-    MappingError when the column that chooses rows is not there: which rows to take is then unknown.
-    """
-    there = set(present)
-    if target.when and target.when.column not in there:
-        raise MappingError(
-            f"Kolonnen '{target.when.column}' mangler i udtrækket og afgør, hvilke rækker der er {target.loader_file}. "
-            f"Bestil udtrækket med kolonnen, eller ret 'when' i mapningen."
-        )
-    selected = [
-        f"{_expression(rule)} AS {_name(column)}"
-        for column, rule in target.columns.items()
-        if there.issuperset(rule.needs)
-    ]
-    where = f"\nWHERE {_condition(target.when)}" if target.when else ""
-    return "SELECT " + ",\n       ".join([*selected, "_file", "_row"]) + f"\nFROM {raw_table}{where}"
+def read_version(path: Path) -> tuple[str, tuple[FileMapping, ...]]:
+    """The system's title and the files of one layout version. Raises MappingError."""
+    return _parse(path, path.read_bytes())
 
 
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"
-
-
-def _cell(column: str) -> str:
-    return f"coalesce(trim({_name(column)}), '')"
-
-
-def _condition(when: RowChoice) -> str:
-    return f"{_cell(when.column)} <> ''" if when.equals is None else f"{_cell(when.column)} = {_text(when.equals)}"
-
-
-def _expression(rule: ColumnRule) -> str:
-    if rule.value is not None:
-        return _text(rule.value)
-    if rule.template is not None:
-        parts = [_cell(part) if odd else _text(part) for odd, part in _split(rule.template) if part]
-        some_empty = " OR ".join(f"{_cell(column)} = ''" for column in rule.needs)
-        return f"CASE WHEN {some_empty} THEN '' ELSE {' || '.join(parts)} END"
-    if not rule.values:
-        return _cell(rule.column)
-    cases = " ".join(f"WHEN {_text(code)} THEN {_text(meaning)}" for code, meaning in rule.values)
-    return f"CASE {_cell(rule.column)} {cases} ELSE {_cell(rule.column)} END"
-
-
-def _split(template: str) -> Iterable[tuple[bool, str]]:
-    """The template's pieces: (False, literal text) and (True, column) in turn."""
-    return ((bool(i % 2), part) for i, part in enumerate(PLACEHOLDER.split(template)))
+@lru_cache(maxsize=256)
+def _parse(path: Path, content: bytes) -> tuple[str, tuple[FileMapping, ...]]:
+    """Kept by the bytes, so that a file that was edited is read again."""
+    version = f"{path.parent.name}/{path.stem}"
+    top = _Place(f"{version}.yaml", "")
+    try:
+        document = yaml.safe_load(content.decode("utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise top.error(f"filen kan ikke læses som YAML ({' '.join(str(error).split())})", "Ret linjen") from error
+    node = top.section(document, ("system", "title", "files"))
+    if node["system"] != path.parent.name:
+        raise top.error(f"systemet hedder '{node['system']}'", "Giv mappe og system samme navn")
+    top.texts({"title": node["title"]})
+    if not isinstance(node["files"], list):
+        raise top.at("files").error("her skal stå en liste", "Begynd hver fil med '- pattern:'")
+    fingerprint = hashlib.sha256(content).hexdigest()[:16]
+    files = []
+    for i, entry in enumerate(node["files"], start=1):
+        place = top.at(f"files[{i}]")
+        files.append(_file(place, entry, version, fingerprint, path))
+        if files[-1].dataset in {file.dataset for file in files[:-1]}:
+            raise place.at("dataset").error(f"'{files[-1].dataset}' står to gange", "Giv hver fil sit eget navn")
+    return node["title"], tuple(files)
 
 
 class _Place:
@@ -196,34 +136,34 @@ class _Place:
             raise self.error("her skal stå tekst ved hvert navn", "Sæt tal og ja/nej i anførselstegn")
         return node
 
-    def described(self, needs: Iterable[str], columns: dict[str, str]) -> None:
+    def names(self, node: Any) -> tuple[str, ...]:
+        if not isinstance(node, list) or not node or not all(isinstance(text, str) for text in node):
+            raise self.error("her skal stå en liste af tekster", 'Skriv [A, B], og sæt tal og ja/nej i anførselstegn')
+        return tuple(node)
+
+    def described(self, needs: Iterable[str], columns: dict[str, SourceColumn]) -> None:
         for column in needs:
-            if column not in columns:
+            if not isinstance(column, str) or column not in columns:
                 raise self.error(f"udtrækskolonnen '{column}' er ikke beskrevet", "Ret navnet, eller tilføj den")
 
 
-def _read_mapping(path: Path) -> SourceMapping:
-    top = _Place(path.name, "")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise top.error(f"filen kan ikke læses som YAML ({' '.join(str(error).split())})", "Ret linjen") from error
-    node = top.section(content, ("system", "title", "files"))
-    if not isinstance(node["files"], list):
-        raise top.at("files").error("her skal stå en liste", "Begynd hver fil med '- pattern:'")
-    files = tuple(_file(top.at(f"files[{i}]"), entry) for i, entry in enumerate(node["files"], start=1))
-    return SourceMapping(node["system"], node["title"], files)
-
-
-def _file(place: _Place, entry: Any) -> FileMapping:
+def _file(place: _Place, entry: Any, version: str, fingerprint: str, path: Path) -> FileMapping:
     node = place.section(
-        entry, ("pattern", "dataset", "title", "format", "columns", "targets"), ("encoding", "delimiter", "record", "complete")
+        entry,
+        ("pattern", "dataset", "title", "format", "columns", "targets"),
+        ("encoding", "delimiter", "record", "extract"),
     )
+    place.texts({key: text for key, text in node.items() if key not in ("columns", "targets")})
     if node["format"] not in FORMATS:
         raise place.at("format").error(f"'{node['format']}' kendes ikke", f"Brug {', '.join(FORMATS)}")
-    needed = {"csv": ("encoding", "delimiter"), "xml": ("encoding", "record"), "xlsx": ()}[node["format"]]
-    place.section(node, needed, tuple(node))
-    columns = place.at("columns").texts(node["columns"])
+    place.section(node, FORMATS[node["format"]], tuple(node))
+    if node.get("extract", DELTA) not in EXTRACTS:
+        raise place.at("extract").error(f"'{node['extract']}' kendes ikke", f"Brug {', '.join(EXTRACTS)}")
+    if not isinstance(node["columns"], dict):
+        raise place.at("columns").error("her skal stå udtrækskolonner", "Skriv 'kolonne: betydning' på hver sin linje")
+    columns = {
+        name: _column(place.at(f"columns.{name}"), name, declared) for name, declared in node["columns"].items()
+    }
     if not isinstance(node["targets"], dict):
         raise place.at("targets").error("her skal stå indlæsningsfiler", "Skriv fx 'ydelser:' med kolonner under")
     targets = {
@@ -231,50 +171,151 @@ def _file(place: _Place, entry: Any) -> FileMapping:
     }
     return FileMapping(
         pattern=node["pattern"], dataset=node["dataset"], title=node["title"], format=node["format"],
-        complete=bool(node.get("complete", False)),
+        extract=node.get("extract", DELTA),
         encoding=node.get("encoding", ""), delimiter=node.get("delimiter", ""), record=node.get("record", ""),
-        columns=columns, targets=targets,
+        columns=columns, targets=targets, version=version, fingerprint=fingerprint, path=path,
     )  # fmt: skip
 
 
-def _target(place: _Place, name: str, entry: Any, columns: dict[str, str]) -> TargetMapping:
+def _column(place: _Place, name: Any, declared: Any) -> SourceColumn:
+    if not isinstance(declared, dict):
+        return SourceColumn(place.texts({name: declared})[name])
+    node = place.section(declared, ("meaning",), ("type", "optional", "values"))
+    place.texts({name: node["meaning"]})
+    values = place.at("values").names(node["values"]) if "values" in node else ()
+    kind = node.get("type", "code" if values else "text")
+    if kind not in COLUMN_TYPES:
+        raise place.at("type").error(f"'{kind}' kendes ikke", f"Brug {', '.join(COLUMN_TYPES)}")
+    if not isinstance(node.get("optional", False), bool):
+        raise place.at("optional").error("her skal stå true eller false", "Skriv 'optional: true', eller slet den")
+    return SourceColumn(node["meaning"], kind, node.get("optional", False), values)
+
+
+def _target(place: _Place, name: str, entry: Any, columns: dict[str, SourceColumn]) -> TargetMapping:
     node = place.section(entry, ("columns",), ("when",))
     if not isinstance(node["columns"], dict):
         raise place.at("columns").error("her skal stå indlæsningskolonner", "Skriv 'kolonne: udtrækskolonne'")
     contract = contract_for_file(name)
     if contract is None:
         raise place.error("indlæsningsfilen kendes ikke", "Brug et navn som ydelser eller takster")
-    known = [column.loader for column in contract.columns] + ["slet"]
+    known: dict[str, Column | None] = {column.loader: column for column in contract.columns} | {"slet": None}
     rules: dict[str, ColumnRule] = {}
     for column, rule in node["columns"].items():
         if column not in known:
             raise place.at("columns").error(f"{name} har ingen kolonne '{column}'", f"Brug {', '.join(known)}")
-        rules[column] = _rule(place.at(f"columns.{column}"), rule, columns)
+        rules[column] = _rule(place.at(f"columns.{column}"), rule, columns, known[column])
     return TargetMapping(name, rules, _row_choice(place.at("when"), node["when"], columns) if "when" in node else None)
 
 
-def _row_choice(place: _Place, entry: Any, columns: dict[str, str]) -> RowChoice:
-    node = place.section(entry, ("column",), ("equals", "not_empty"))
+def _row_choice(place: _Place, entry: Any, columns: dict[str, SourceColumn]) -> RowChoice:
+    node = place.section(entry, ("column",), ("equals", "in", "not_empty"))
     place.described([node["column"]], columns)
-    if ("equals" in node) == ("not_empty" in node) or node.get("not_empty", True) is not True:
-        raise place.error("rækkevalget er uklart", "Skriv enten 'equals: \"værdi\"' eller 'not_empty: true'")
-    if "equals" in node and not isinstance(node["equals"], str):
+    if len(node) != 2 or node.get("not_empty", True) is not True:
+        raise place.error("rækkevalget er uklart", "Skriv én af 'equals: \"værdi\"', 'in: [A, B]' og 'not_empty: true'")
+    if "not_empty" in node:
+        return RowChoice(node["column"], None)
+    if "in" in node:
+        return RowChoice(node["column"], place.at("in").names(node["in"]))
+    if not isinstance(node["equals"], str):
         raise place.error("værdien er ikke tekst", "Sæt den i anførselstegn")
-    return RowChoice(node["column"], node.get("equals"))
+    return RowChoice(node["column"], (node["equals"],))
 
 
-def _rule(place: _Place, entry: Any, columns: dict[str, str]) -> ColumnRule:
+def _rule(place: _Place, entry: Any, columns: dict[str, SourceColumn], target: Column | None) -> ColumnRule:
     if isinstance(entry, str):
         rule = ColumnRule(column=entry)
     else:
-        node = place.section(entry, (), ("column", "values", "value", "template"))
-        ways = [key for key in ("column", "value", "template") if key in node]
-        if len(ways) != 1 or ("values" in node and ways != ["column"]):
-            raise place.error("kolonnen fyldes ikke på én måde", "Brug column (evt. med values), value eller template")
-        place.texts({key: text for key, text in node.items() if key != "values"})
-        values = tuple(place.at("values").texts(node["values"]).items()) if "values" in node else ()
-        rule = ColumnRule(node.get("column"), values, node.get("value"), node.get("template"))
+        node = place.section(entry, (), ("column", "value", "template", "first_of", *READINGS))
+        ways = [key for key in ("column", "value", "template", "first_of") if key in node]
+        if len(ways) != 1 or (ways != ["column"] and len(node) != 1):
+            raise place.error("kolonnen fyldes ikke på én måde", "Brug én af column, value, template og first_of")
+        if ways == ["first_of"]:
+            rule = ColumnRule(first_of=place.at("first_of").names(node["first_of"]))
+        else:
+            told = place.texts({ways[0]: node[ways[0]]})
+            rule = _reading(place, node, columns, target) if ways == ["column"] else ColumnRule(**told)
         if rule.template is not None and not rule.needs:
             raise place.error("skabelonen nævner ingen kolonne", "Skriv kolonnen i {…}, eller brug value")
     place.described(rule.needs, columns)
     return rule
+
+
+def _reading(
+    place: _Place, node: dict[str, Any], columns: dict[str, SourceColumn], target: Column | None
+) -> ColumnRule:  # fmt: skip
+    """A column and the one way it is read."""
+    readings = [key for key in READINGS if key in node]
+    ways = {"number" if key in ARITHMETIC else key for key in readings}
+    if len(ways) > 1 or {"divide_by", "multiply_by"} <= node.keys():
+        raise place.error(f"{' og '.join(readings)} kan ikke bruges sammen", "Behold den ene")
+    read: dict[str, Any] = {}
+    if "values" in ways:
+        read["values"] = tuple(place.at("values").texts(node["values"]).items())
+    elif "part" in ways:
+        read["part"] = _part(place.at("part"), node["part"])
+    elif "date" in ways:
+        read["date"] = _layout(place.at("date"), node["date"], target, ("date",), ("year", "month", "day"))
+    elif "month" in ways:
+        read["month"] = _layout(place.at("month"), node["month"], target, ("month", "month_in_year"), ("year", "month"))
+    elif "number" in ways:
+        read["number"] = _number(place, node, columns, target)
+    return ColumnRule(node["column"], **read)
+
+
+def _of_type(place: _Place, target: Column | None, types: Iterable[str], what: str) -> None:
+    if target is None or target.type not in types:
+        raise place.error(f"indlæsningskolonnen er ikke {what}", "Brug en anden regel")
+
+
+def _layout(place: _Place, layout: Any, target: Column | None, types: tuple[str, ...], parts: tuple[str, ...]) -> str:
+    """A strftime layout that says the parts of a date once each and leaves nothing to guess."""
+    _of_type(place, target, types, "en måned" if parts == ("year", "month") else "en dato")
+    layout = place.texts({"": layout})[""]
+    said = DIRECTIVE.findall(layout)
+    unknown = [directive for directive in said if directive not in DIRECTIVES]
+    if unknown:
+        raise place.error(f"'{unknown[0]}' kendes ikke", f"Brug {' '.join(DIRECTIVES)}")
+    for part, letters in (("year", "Yy"), ("month", "m"), ("day", "d")):
+        times = sum(directive[-1] in letters for directive in said)
+        if times > 1 or (not times and part in parts):
+            raise place.error(f"'{layout}' siger ikke år, måned og dag én gang hver", "Skriv fx %d-%m-%Y")
+    if re.search("%-[md][%0-9]", layout):
+        raise place.error(f"'{layout}' kan læses på flere måder", "Brug %m og %d, når der ikke er tegn imellem")
+    return layout
+
+
+def _number(
+    place: _Place, node: dict[str, Any], columns: dict[str, SourceColumn], target: Column | None
+) -> NumberRule:  # fmt: skip
+    _of_type(place, target, DECIMALS, "et tal")
+    decimal = thousands = ""
+    if "number" in node:
+        shape = place.at("number").section(node["number"], ("decimal",), ("thousands",))
+        decimal, thousands = shape["decimal"], shape.get("thousands", "")
+        if decimal not in (",", ".") or thousands not in ("", ",", ".", " ", "'") or decimal == thousands:
+            raise place.at("number").error("tegnene kan ikke bruges", "Skriv fx {decimal: \",\", thousands: \".\"}")
+    negative, marks = None, ()
+    if "negative_when" in node:
+        negative = _row_choice(place.at("negative_when"), node["negative_when"], columns)
+        if negative.among is None:
+            raise place.at("negative_when").error("her skal stå, hvad mærket er", "Skriv 'equals: K'")
+        marks = columns[negative.column].values
+        if not set(negative.among) <= set(marks or negative.among):
+            raise place.at("negative_when").error("mærket er ikke blandt kolonnens values", "Ret det ene sted")
+    factor = Fraction(1)
+    for way in ("multiply_by", "divide_by"):
+        if way in node:
+            told = place.texts({way: node[way]})[way]
+            if not re.fullmatch(r"[0-9]{1,9}([.,][0-9]{1,9})?", told) or not (part := Fraction(told.replace(",", "."))):
+                raise place.at(way).error(f"'{told}' er ikke et tal over 0", "Skriv fx '60' eller '0.25'")
+            factor = part if way == "multiply_by" else 1 / part
+    if max(factor.numerator, factor.denominator) > LARGEST_FACTOR:
+        raise place.error("faktoren har for mange cifre", "Brug højst 9 cifre")
+    return NumberRule(decimal, thousands, factor, negative, marks)
+
+
+def _part(place: _Place, entry: Any) -> tuple[int, int]:
+    node = place.section(entry, ("from", "length"))
+    if any(type(node[key]) is not int or node[key] < 1 for key in ("from", "length")):
+        raise place.error("stykket er uklart", "Skriv fx {from: 1, length: 8}, hvor første tegn er 1")
+    return node["from"], node["length"]

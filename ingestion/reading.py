@@ -1,6 +1,7 @@
-"""Files to rows of text: CSV (UTF-8 with or without BOM, Windows-1252), XLSX, and zips and folders of them.
+"""Files to rows of text: CSV (UTF-8 with or without BOM, Windows-1252) and XLSX.
 
-Rows are numbered as a spreadsheet shows them: the header is row 1, the first data row is row 2.
+Rows are numbered as a spreadsheet shows them: the header is row 1, the first data row is row 2. Memory is bounded by a
+block of the file, whatever its size.
 """
 
 from __future__ import annotations
@@ -8,141 +9,241 @@ from __future__ import annotations
 import codecs
 import csv
 import datetime as dt
+import io
 import itertools
-import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
+
+from ingestion.packed import demand_reasonable
 from settlement.faults import InputFault
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 10_000
+BLOCK_BYTES = 1 << 23
+ROW, FAULT = "_row", "_fault"
 csv.field_size_limit(1 << 24)
+
+NumberedRow = tuple[int, list[str | None], str | None]
 
 
 @dataclass
 class Table:
-    """A file's rows as text. `batches` yields lists of (row number, values, fault): `values` has one text per
-    column, `fault` is a sentence where the row does not fit the header, else None."""
+    """A file's rows as text. Each batch has a text column per name in `columns`, in that order and named by its place
+    (`0`, `1` …), then `_row`, the row's number, and `_fault`, a sentence where the row does not fit the header.
+
+    A cell is null only where the file has no such element (XML, JSON). `remark` is what a person should know of the file;
+    `unfinished` says that its last line has no end, as one cut off has not.
+    """
 
     columns: list[str]
-    batches: Iterator[list[tuple[int, list[str], str | None]]]
+    batches: Iterator[pa.Table]
+    remark: str = ""
+    unfinished: bool = False
 
 
-def find_files(path: Path, scratch: Path) -> list[tuple[str, Path]]:
-    """(name, place) of every CSV and XLSX in a file, folder or zip; zips are unpacked into `scratch`.
-
-    Raises InputFault where the path does not exist or the zip is broken.
-    """
-    if not path.exists():
-        raise InputFault(f"{path}: findes ikke. Angiv en fil, en mappe eller en zip med indlæsningsfiler.")
-    if path.is_dir():
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        return list(itertools.chain.from_iterable(find_files(p, scratch) for p in inside))
-    if path.suffix.lower() == ".zip":
-        target = scratch / path.stem
-        try:
-            with zipfile.ZipFile(path) as packed:
-                packed.extractall(target)
-        except (zipfile.BadZipFile, OSError) as broken:
-            raise InputFault(f"{path.name}: zip-filen kan ikke læses ({broken}). Pak den igen.") from broken
-        return find_files(target, scratch)
-    return [(path.name, path)]
-
-
-def read_csv(path: Path, delimiter: str = ";", encoding: str | None = None) -> Table:
-    """A CSV file; without `encoding` it is UTF-8 where it is valid as such, else Windows-1252.
+def read_csv(path: Path, delimiter: str = ";", encoding: str | None = None, name: str = "") -> Table:
+    """A CSV file. It is read as UTF-8 where it is valid as such, else as `encoding` (Windows-1252 where none is given).
 
     Raises InputFault where the file is no CSV of that kind; while the batches are read, too.
     """
-    encoding = encoding or ("utf-8-sig" if _is_utf8(path) else "cp1252")
-    handle = path.open(encoding=encoding, newline="")
-    rows = csv.reader(handle, delimiter=delimiter, strict=True)
+    name, shape = name or path.name, _shape(path)
+    declared = codecs.lookup(encoding or "cp1252").name
+    actual, remark = declared, ""
+    if shape.utf8:
+        actual = "utf-8-sig"
+        if encoding and shape.beyond_ascii and not declared.startswith("utf-8"):
+            remark = f"{name}: tegnsættet er UTF-8, men opsætningen siger {encoding}. Filen er læst som UTF-8."
+    handle = path.open(encoding=actual, newline="")
     try:
+        rows = csv.reader(handle, delimiter=delimiter, strict=True)
         header = next(rows)
     except StopIteration:
-        raise InputFault(f"{path.name}: filen er tom. Den skal have en overskriftsrække.") from None
+        handle.close()
+        raise InputFault(f"{name}: filen er tom. Den skal have en overskriftsrække.") from None
     except (csv.Error, UnicodeError) as broken:
-        raise InputFault(f"{path.name}: overskriften kan ikke læses ({broken}).") from broken
-    return Table(_header(path.name, header), _csv_batches(path.name, handle, rows, len(header)))
+        handle.close()
+        raise InputFault(f"{name}: overskriften kan ikke læses ({_said(broken)}).") from broken
+    columns = _header(name, header)
+    if shape.plain and len(header) > 1:
+        handle.close()
+        return Table(columns, _plain_batches(name, path, delimiter, actual, len(header)), remark, shape.unfinished)
+    batches = arrow_batches(_csv_rows(name, handle, rows, len(header)), len(header))
+    return Table(columns, batches, remark, shape.unfinished)
 
 
-def read_xlsx(path: Path) -> Table:
-    """The first sheet of a workbook; dates become yyyy-mm-dd and numbers their shortest decimal text.
+def read_xlsx(path: Path, name: str = "") -> Table:
+    """The first sheet of a workbook; dates become yyyy-mm-dd and numbers their shortest decimal text. A row with a
+    formula is at fault, for the workbook may show another value than it holds.
 
     Raises InputFault where the file is no workbook.
     """
     from openpyxl import load_workbook
 
+    name = name or path.name
+    demand_reasonable(path, name)
     try:
         # By handle, for openpyxl judges a path by its ending and archived files have none.
-        rows = load_workbook(path.open("rb"), read_only=True, data_only=True).worksheets[0].iter_rows(values_only=True)
-        header = [_cell_text(value) for value in next(rows)]
+        rows = load_workbook(path.open("rb"), read_only=True).worksheets[0].iter_rows()
+        header = [_cell_text(cell.value) for cell in next(rows)]
     except StopIteration:
-        raise InputFault(f"{path.name}: arket er tomt. Det skal have en overskriftsrække.") from None
+        raise InputFault(f"{name}: arket er tomt. Det skal have en overskriftsrække.") from None
     except Exception as broken:  # openpyxl raises many kinds for a file that is no workbook
-        raise InputFault(f"{path.name}: kan ikke læses som XLSX ({type(broken).__name__}). Gem den igen.") from broken
+        raise InputFault(f"{name}: kan ikke læses som XLSX ({type(broken).__name__}). Gem den igen.") from broken
     while header and not header[-1]:
         header.pop()
-    return Table(_header(path.name, header), _xlsx_batches(rows, len(header)))
+    if not header:
+        raise InputFault(f"{name}: arkets første række er tom. Den skal have overskrifter.")
+    return Table(_header(name, header), arrow_batches(_xlsx_rows(name, rows, len(header)), len(header)))
 
 
-def batched(rows: Iterable[tuple[int, list[str], str | None]]) -> Iterator[list[tuple[int, list[str], str | None]]]:
-    """Rows in lists of at most BATCH_ROWS."""
+def arrow_batches(rows: Iterable[NumberedRow], width: int) -> Iterator[pa.Table]:
+    """Numbered rows of `width` texts in batches of at most BATCH_ROWS."""
     rows = iter(rows)
     while batch := list(itertools.islice(rows, BATCH_ROWS)):
-        yield batch
+        numbers, values, faults = zip(*batch, strict=True)
+        cells = zip(*values, strict=True) if width else ()
+        yield _batch([pa.array(column, pa.string()) for column in cells], pa.array(numbers), pa.array(faults, pa.string()))
 
 
-def _header(name: str, header: list[str]) -> list[str]:
-    columns = [column.strip() for column in header]
-    folded = [column.lower() for column in columns]
-    twice = sorted({column for column in folded if folded.count(column) > 1})
-    if twice:
-        raise InputFault(f"{name}: kolonnen «{twice[0]}» står to gange i overskriften. Behold kun den ene.")
-    return columns
+def _batch(cells: list, numbers: pa.Array, faults: pa.Array) -> pa.Table:
+    return pa.table([*cells, numbers, faults], names=[*map(str, range(len(cells))), ROW, FAULT])
 
 
-def _is_utf8(path: Path) -> bool:
+@dataclass(frozen=True)
+class _Shape:
+    """What a look at the bytes tells: `plain` is without quotes and with the line breaks of one system, so that every
+    line break ends a row; `unfinished`, that the last line has no end."""
+
+    utf8: bool
+    beyond_ascii: bool
+    plain: bool
+    unfinished: bool
+
+
+def _shape(path: Path) -> _Shape:
     decoder = codecs.getincrementaldecoder("utf-8")()
+    utf8, beyond_ascii, plain, before = True, False, True, b""
     with path.open("rb") as handle:
+        while chunk := handle.read(1 << 20):
+            plain = plain and b'"' not in chunk and not _lone_return(before[-1:] + chunk)
+            beyond_ascii = beyond_ascii or not chunk.isascii()
+            if utf8:
+                try:
+                    decoder.decode(chunk)
+                except UnicodeDecodeError:
+                    utf8 = False
+            before = chunk
+    try:
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        utf8 = False
+    return _Shape(utf8, beyond_ascii, plain and not before.endswith(b"\r"), not before.endswith((b"\n", b"\r")))
+
+
+def _lone_return(chunk: bytes) -> bool:
+    return chunk.count(b"\r") - chunk.endswith(b"\r") != chunk.count(b"\r\n")
+
+
+def _plain_batches(name: str, path: Path, delimiter: str, encoding: str, width: int) -> Iterator[pa.Table]:
+    """Block by block at the speed of a column reader; a block with a blank or an ill-fitting row is read row by row."""
+    number = 1
+    for block in _whole_lines(path):
         try:
-            while chunk := handle.read(1 << 20):
-                decoder.decode(chunk)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return False
-    return True
+            text = block.decode(encoding if number == 1 else encoding.removesuffix("-sig"))
+        except UnicodeError as broken:
+            raise _unreadable(name, number, broken) from broken
+        if number == 1:  # the header is read already
+            text, number = text.partition("\n")[2], 2
+        lines = text.count("\n") + (not text.endswith("\n") and text != "")
+        table = _columns(text, delimiter, width) if lines else None
+        if table is not None and table.num_rows == lines:
+            yield _batch(table.columns, pa.array(range(number, number + lines), pa.int64()), pa.nulls(lines, pa.string()))
+        else:
+            rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+            yield from arrow_batches(_fitted_rows(name, rows, width, number), width)
+        number += lines
 
 
-def _csv_batches(name, handle, rows, width):
-    def numbered():
-        number = 1
-        try:
-            for number, values in enumerate(rows, start=2):
-                if values:  # a blank line carries nothing
-                    yield number, *_fitted(values, width)
-        except (csv.Error, UnicodeError) as broken:
-            raise InputFault(
-                f"{name}: kan ikke læses efter række {number} ({broken}). Ret anførselstegn og tegnsæt, og send filen igen."
-            ) from broken
-        finally:
-            handle.close()
+def _columns(text: str, delimiter: str, width: int) -> pa.Table | None:
+    """The block's columns, None where it has a row that is not of that width or is blank."""
+    # A byte order mark is one at the file's beginning alone; the column reader takes each block for a file.
+    if text.startswith(("\n", "\r\n", "\ufeff")) or "\n\n" in text or "\n\r\n" in text:
+        return None
+    names = [str(i) for i in range(width)]
+    try:
+        return pyarrow.csv.read_csv(
+            pa.py_buffer(text.encode()),
+            read_options=pyarrow.csv.ReadOptions(column_names=names, block_size=BLOCK_BYTES * 4),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
+            convert_options=pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False),
+        )
+    except pa.ArrowInvalid:
+        return None
 
-    return batched(numbered())
+
+def _whole_lines(path: Path) -> Iterator[bytes]:
+    """The file in blocks that end where a line does."""
+    with path.open("rb") as handle:
+        while block := handle.read(BLOCK_BYTES):
+            yield block + (b"" if block.endswith(b"\n") else handle.readline())
 
 
-def _xlsx_batches(rows, width):
-    def numbered():
+def _csv_rows(name: str, handle, rows, width: int) -> Iterator[NumberedRow]:
+    with handle:
+        yield from _fitted_rows(name, rows, width, 2)
+
+
+def _fitted_rows(name: str, rows, width: int, first: int) -> Iterator[NumberedRow]:
+    number = first - 1
+    try:
+        for number, values in enumerate(rows, start=first):
+            if values:  # a blank line carries nothing
+                yield number, *_fitted(values, width)
+    except (csv.Error, UnicodeError) as broken:
+        raise _unreadable(name, number, broken) from broken
+
+
+def _unreadable(name: str, row: int, broken: Exception) -> InputFault:
+    return InputFault(
+        f"{name}: kan ikke læses efter række {row} ({_said(broken)}). Ret anførselstegn og tegnsæt, og send filen igen."
+    )
+
+
+def _said(broken: Exception) -> str:
+    """What went wrong, without the file's content."""
+    if isinstance(broken, UnicodeDecodeError):
+        return f"tegnet på plads {broken.start} hører ikke til {broken.encoding}"
+    return str(broken)
+
+
+def _xlsx_rows(name: str, rows, width: int) -> Iterator[NumberedRow]:
+    try:
         for number, cells in enumerate(rows, start=2):
-            values = [_cell_text(value) for value in cells]
+            values = [_cell_text(cell.value) for cell in cells]
             while len(values) > width and not values[-1]:
                 values.pop()
             values += [""] * (width - len(values))  # a sheet leaves out trailing empty cells
             if any(values):
-                yield number, *_fitted(values, width)
+                fitted, fault = _fitted(values, width)
+                if any(cell.data_type == "f" for cell in cells):
+                    fault = "Rækken indeholder en formel. Gem arket med værdier i stedet for formler, og send rækken igen."
+                yield number, fitted, fault
+    except InputFault:
+        raise
+    except Exception as broken:  # a workbook that breaks off on the way
+        raise InputFault(f"{name}: kan ikke læses til ende som XLSX ({type(broken).__name__}). Gem den igen.") from broken
 
-    return batched(numbered())
+
+def _header(name: str, header: list[str]) -> list[str]:
+    columns = [column.strip() for column in header]
+    folded = [column.lower() for column in columns if column]
+    twice = sorted({column for column in folded if folded.count(column) > 1})
+    if twice:
+        raise InputFault(f"{name}: kolonnen «{twice[0]}» står to gange i overskriften. Behold kun den ene.")
+    return columns
 
 
 def _fitted(values: list[str], width: int) -> tuple[list[str], str | None]:

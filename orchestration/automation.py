@@ -10,14 +10,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from ingestion import archive
-from ingestion.mapping import load_mappings
+from ingestion import landing
 from orchestration.assets.settlement import delivered_files, monthly_proposal, proposals
-from orchestration.pipeline import waiting
 from settlement.instance import home_folder, open_instance
 
 COPENHAGEN = "Europe/Copenhagen"
-QUIET_SECONDS = 10  # a file changed more recently may still be on its way
+REMOTE_SECONDS = 300  # between looks at the servers of others
 
 by_month = dg.AssetSelection.assets(monthly_proposal)
 pipeline = dg.define_asset_job(
@@ -53,33 +51,32 @@ monthly_schedule = dg.build_schedule_from_partitioned_job(
 
 @dg.sensor(
     job=deliveries, minimum_interval_seconds=30,
-    description="Starts the job deliveries when files that no load has lie still in a landing folder.",
+    description="Starts the job deliveries when files that no load has lie still in a landing place. Folders are looked into "
+    "every half minute, servers every five minutes.",
 )  # fmt: skip
 def new_files(context: dg.SensorEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
     if not (home_folder() / "settings.toml").exists():
         yield dg.SkipReason(f"Der er ingen instans i {home_folder()}. Kør «afregning new».")
         return
     instance = open_instance()
-    seen = _listing(instance.landing)
-    if seen == context.cursor:
+    cursor = context.cursor or ""
+    # An earlier version's cursor was no JSON.
+    before = json.loads(cursor) if cursor.startswith("{") else {"listing": {}, "handled": {}, "remote_at": 0.0}
+    remote = time.time() - before["remote_at"] >= REMOTE_SECONDS
+    now = before["listing"] | landing.listing(instance, remote=remote)
+    handled = before["handled"]
+    if now == handled:
         yield dg.SkipReason("Ingen filer er kommet eller ændret siden sidst.")
-        return
-    found = [file for files in waiting(instance).values() for file in files]
-    if any(path.stat().st_mtime > time.time() - QUIET_SECONDS for _, _, path in found):
-        yield dg.SkipReason("En fil er lige skrevet; den tages, når den har ligget stille.")
-        return
-    if found:
-        # By content: the same bytes under the same names ask for one run, however often they are touched.
-        content = [[system, name, hashlib.sha256(path.read_bytes()).hexdigest()] for system, name, path in found]
-        yield dg.RunRequest(run_key=hashlib.sha256(json.dumps(content).encode()).hexdigest())
+    elif now != before["listing"]:
+        yield dg.SkipReason("Noget er lige kommet eller ændret; det tages, når det har ligget stille til næste gang.")
     else:
-        yield dg.SkipReason("Alle filer i landingsmapperne er indlæst.")
-    context.update_cursor(seen)
-
-
-def _listing(landing) -> str:
-    """The landing folders' names, sizes and times as one hash: cheap to ask every half minute."""
-    folders = [landing / system for system in (*load_mappings(), archive.LOADER)]
-    paths = sorted(path for folder in folders if folder.is_dir() for path in folder.glob("*"))
-    stats = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
+        seen = landing.look(instance, settle=False)
+        handled = now
+        if seen.files:
+            # By content: the same bytes under the same names ask for one run, however often they are touched.
+            content = [[file.system, file.entry.name, file.sha256 or file.entry.version] for file in seen.files]
+            yield dg.RunRequest(run_key=hashlib.sha256(json.dumps(content).encode()).hexdigest())
+        else:
+            yield dg.SkipReason(" ".join([*seen.faults, *seen.told]) or "Alle filer, der er kommet, er indlæst.")
+    remote_at = time.time() if remote else before["remote_at"]
+    context.update_cursor(json.dumps({"listing": now, "handled": handled, "remote_at": remote_at}))

@@ -67,7 +67,7 @@ def gates_of_loads(platform: Platform):
 def _row_rules(con: duckdb.DuckDBPyConnection) -> Iterator[dg.AssetCheckResult]:
     files, lost = con.execute("""
         SELECT count(*),
-            count(*) FILTER (rows_read <> rows_accepted + rows_quarantined + rows_unmapped OR rows_unmapped < 0)
+            count(*) FILTER (rows_read <> rows_accepted + rows_quarantined + rows_outdated + rows_unmapped OR rows_unmapped < 0)
         FROM quarantine.file_count""").fetchone()
     yield _result(
         NO_ROW_VANISHES, f"{lost} filer har rækker, der ikke er gjort rede for." if lost else "", files=files, lost=lost

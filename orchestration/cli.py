@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import re
 import sys
+from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from orchestration import arguments, hands
+from orchestration import arguments, contract_command, hands, lineage_commands
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--months", type=int, default=24, metavar="M", help="måneders historik")
     demo.add_argument("--until", type=arguments.month, metavar="ÅÅÅÅ-MM", help="sidste måned; ellers den seneste hele")
     demo.add_argument("--seed", type=int, default=1, metavar="S")
+    demo.add_argument(
+        "--finance", choices=("opus", "prisme", "oes"), default="opus", help="kommunens økonomisystem"
+    )
 
     load = command("load", _load, "tager indlæsningsfiler ind")
     load.add_argument("paths", nargs="+", type=Path, metavar="STI", help="fil, mappe eller zip")
@@ -77,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     seen.add_argument("proposal", type=int, nargs="?", metavar="FORSLAG", help="ellers alle åbne")
 
     hands.add_commands(commands)
+    contract_command.add_commands(commands)
+    lineage_commands.add_commands(commands)
 
     again = command("deliver", _deliver, "skriver ventende filer, og fejlede, når de skal prøves igen")
     again.add_argument("--now", action="store_true", help="prøver alle fejlede nu")
@@ -146,11 +153,14 @@ def _demo(options) -> int:
     until = options.until or add_months(date.today(), -1)
     summary = write_demo(
         instance.landing, population=options.population, months=options.months, until=f"{until:%Y-%m}", seed=options.seed,
-        municipality=instance.municipality, reference=REFERENCE, progress=_say,
+        municipality=instance.municipality, finance=options.finance, reference=REFERENCE, progress=_say,
     )  # fmt: skip
     # The demo took the platform into use a little more than a claim's twelve months ago, so that some claims are late.
     settle_from(instance, add_months(until, -min(14, options.months - 1)), PROCESSES)
+    listed = Counter()
     for name, rows in summary["files"].items():
+        listed[re.sub(r"_[0-9]{6}\.xml$", "_*.xml", name)] += rows  # of invoices, all of a delivery on one line
+    for name, rows in listed.items():
         print(f"{rows:>10}  {name}")
     print(f"Heraf med fejl, som gaten skal fange: {sum(planted['rows'] for planted in summary['dirty'])} rækker.")
     return 0
@@ -158,8 +168,9 @@ def _demo(options) -> int:
 
 def _load(options) -> int:
     from ingestion.archive import LOADER, loads
-    from ingestion.reading import find_files
-    from ingestion.warehouse import open_warehouse, receive, scratch_folder
+    from ingestion.packed import find_files
+    from ingestion.receiving import receive, scratch_folder
+    from ingestion.warehouse import open_warehouse
     from orchestration.pipeline import book_opening, judge_unjudged
     from settlement.instance import open_instance
     from settlement.ledger.register import open_register

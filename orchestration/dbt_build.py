@@ -87,6 +87,36 @@ def build(
     return "dbt kunne ikke bygge " + "; ".join(broken) if broken else "", failed
 
 
+def compiled_models(variables: dict[str, str], warehouse: Path) -> dict[str, str]:
+    """The SQL of every model as dbt would run it on that warehouse, by its name with schema, parents before children.
+
+    Raises StateFault where dbt cannot compile the project.
+    """
+    from dbt.cli.main import dbtRunner
+
+    target = _target(warehouse)
+    target.mkdir(mode=0o700, exist_ok=True)
+    with _environment(str(warehouse)):
+        outcome = dbtRunner(manifest=_parse(NO_ARTIFACTS)).invoke([
+            "compile", *QUIET, NO_ARTIFACTS, *_places(target), "--no-introspect", "--no-populate-cache",
+            "--vars", json.dumps(variables),
+        ])  # fmt: skip
+    if not outcome.success:
+        raise StateFault(f"dbt-projektet kan ikke oversættes: {outcome.exception}. Ret filen, og prøv igen.")
+    models = {r.node.unique_id: r.node for r in outcome.result.results if r.node.resource_type == "model"}
+    ordered: dict[str, str] = {}
+
+    def place(node) -> None:
+        for parent in node.depends_on.nodes:
+            if parent in models:
+                place(models[parent])
+        ordered[f"{node.schema}.{node.name}"] = node.compiled_code
+
+    for node in models.values():
+        place(node)
+    return ordered
+
+
 def build_as_assets(
     context: dg.AssetExecutionContext, manifest: Mapping, translator, variables: dict[str, str], warehouse: Path
 ) -> tuple[list, str]:

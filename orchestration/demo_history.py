@@ -6,9 +6,11 @@ from __future__ import annotations
 import sys
 from datetime import date
 
+from ingestion import landing
 from ingestion.quality import judge_profiles
-from ingestion.warehouse import open_warehouse, receive
-from orchestration.pipeline import judge_unjudged, settle_process, waiting
+from ingestion.receiving import receive
+from ingestion.warehouse import open_warehouse
+from orchestration.pipeline import judge_unjudged, settle_process
 from settlement.engine.calendar import add_months
 from settlement.instance import open_instance
 from settlement.ledger.booking import approve, book
@@ -21,11 +23,12 @@ def main() -> None:
     """Takes the oldest waiting delivery in and books, as anna and bo, the months behind it in three runs a process."""
     instance = open_instance()
     engine = open_register(instance)
-    dated, files = next(iter(waiting(instance).items()))
+    dated, files = next(iter(landing.look(instance).deliveries.items()))
     newest = date.fromisoformat(dated).replace(day=1)
     print(f"· Demoens historik: levering {dated}", file=sys.stderr)
     with open_warehouse(instance) as con:
-        receive(con, instance, files, dated=dated, received_by="anna")
+        with landing.fetched(instance, files) as delivery:
+            receive(con, instance, delivery.files, dated=dated, received_by="anna")
         judge_profiles(con, instance, engine, judge_unjudged(con, instance, engine))
         for months_back in (11, 1, 0):
             through = add_months(newest, -months_back)

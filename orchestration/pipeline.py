@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,11 +16,10 @@ import pyarrow as pa
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from ingestion import archive
+from ingestion import archive, landing
 from ingestion.engine_input import bind, bind_parties
-from ingestion.mapping import load_mappings
 from ingestion.quality import judge_loads
-from ingestion.warehouse import FileReport, receive
+from ingestion.receiving import FileReport, receive
 from settlement.engine import settle
 from settlement.engine.calendar import add_months
 from settlement.instance import Instance
@@ -35,7 +33,6 @@ from settlement.reference import municipality_names
 Progress = Callable[[str], None]
 DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 SYSTEM_USER = "platformen"
-EXTRACT_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 FROM_ENGINE = ("piece", "day_weight", "calendar_day", "manual_line")
 # What says when a row was written: its own moment, or that of the row of another table it belongs to.
 FOR_MARTS = {
@@ -44,34 +41,27 @@ FOR_MARTS = {
 }  # fmt: skip
 
 
-def waiting(instance: Instance) -> dict[str, list[tuple[str, str, Path]]]:
-    """Files in the landing folders that no load has, by extract date: one load each, oldest first.
-
-    The extract date is the first yyyy-mm-dd of the file's name, else the day it was written.
-    """
-    known = {(f.system, f.name, f.sha256) for load in archive.loads(instance) for f in load.files}
-    found: dict[str, list[tuple[str, str, Path]]] = {}
-    for system in (*load_mappings(), archive.LOADER):
-        folder = instance.landing / system
-        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
-            if path.name.startswith(".") or (system, path.name, _digest(path)) in known:
-                continue
-            named = EXTRACT_DATE.search(path.name)
-            dated = named.group() if named else date.fromtimestamp(path.stat().st_mtime).isoformat()
-            found.setdefault(dated, []).append((system, path.name, path))
-    return dict(sorted(found.items()))
-
-
 def ingest(
     con: duckdb.DuckDBPyConnection, instance: Instance, progress: Progress
 ) -> list[tuple[int | None, list[FileReport]]]:
-    """Takes every waiting delivery in and judges its rows; returns load id and reports of each."""
-    done = []
-    for dated, files in waiting(instance).items():
+    """Takes every waiting delivery in and judges its rows; returns load id and reports of each. A landing place that cannot
+    be reached is reported as a file with a fault, and the others go on."""
+    seen = landing.look(instance)
+    done: list[tuple[int | None, list[FileReport]]] = [_not_taken(seen, progress)]
+    for dated, files in seen.deliveries.items():
         progress(f"Levering {dated}: {len(files)} filer")
-        load_id, reports = receive(con, instance, files, dated=dated, received_by=SYSTEM_USER, progress=progress)
-        done.append((load_id, reports))
+        with landing.fetched(instance, files) as delivery:
+            done.append(_not_taken(delivery, progress))
+            done.append(
+                receive(con, instance, delivery.files, dated=dated, received_by=SYSTEM_USER, progress=progress)
+            )
     return done
+
+
+def _not_taken(found: landing.Look | landing.Fetched, progress: Progress) -> tuple[None, list[FileReport]]:
+    for sentence in found.told:
+        progress(sentence)
+    return None, [FileReport("", fault=fault) for fault in found.faults]
 
 
 def judge_unjudged(con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine) -> list[int]:
@@ -204,8 +194,3 @@ def _person_salt(instance: Instance) -> str:
         path.touch(mode=0o600)
         path.write_text(os.urandom(16).hex(), encoding="utf-8")
     return path.read_text(encoding="utf-8")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

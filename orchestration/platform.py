@@ -31,7 +31,10 @@ CANONICAL_DOMAINS = {
         "registration",
     ),
     "party": ("counterparty", "payout_terms", "charge_terms", "department"),
-    "finance": ("budget", "opening_entry", "account", "posting"),
+    "finance": (
+        "budget", "opening_entry", "account", "posting", "payroll_posting", "incoming_invoice", "incoming_invoice_line",
+    ),
+    "cpr": ("citizen_residence", "citizen_status", "cpr_change", "address_protection", "guardianship"),
 }  # fmt: skip
 
 

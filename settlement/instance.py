@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -35,6 +35,11 @@ payment_term_days = 30
 [afregnes_fra]
 # mellemkommunal = "2025-01"
 
+# Hvor kildesystemerne lægger deres filer; et system uden linje har mappen landing/<system> (docs/data_team.md, Landing)
+[landing]
+# sensum = "sftp://bruger@vært/udtraek/sensum"     # med nøgle m.m. i et afsnit for sig: [landing.sensum]
+# opus = "s3://bucket/sti"
+
 # Hvad en person skal se, før et forslag godkendes, og hvad der standser en bogføring; tallene er dem, der gælder uden linjen
 [graenser]
 # linje_kr = 250000             # en linje over dette beløb vises
@@ -45,6 +50,8 @@ payment_term_days = 30
 # masse_ydelser = 20            # en takst, regel eller kontering, der ændrer så mange bogførte ydelser, er en masseændring
 # frigives_pct = 20             # en masseændring over dette af det bogførte skal frigives af en anden
 # stoppes_pct = 100             # en masseændring over dette kan ikke bogføres
+# udtraek_pct = 2               # et fuldt udtræk, der vil trække flere rækker tilbage end denne del af sine egne …
+# udtraek_noegler = 20          # … eller end dette antal, skal frigives af en person
 """
 
 
@@ -60,6 +67,8 @@ class Bounds:
     mass_lines: int = 20
     release_pct: int = 20
     stop_pct: int = 100
+    withdrawn_pct: int = 2
+    withdrawn_keys: int = 20
 
 
 # Key in the settings → field, and how many of the field's units one of the settings' is.
@@ -67,6 +76,7 @@ BOUNDS = {
     "linje_kr": ("line_oere", 100), "linje_pct": ("line_pct", 1), "modpart_pct": ("counterparty_pct", 1),
     "mindst_kr": ("least_oere", 100), "faerre_ydelser_pct": ("fewer_lines_pct", 1), "masse_ydelser": ("mass_lines", 1),
     "frigives_pct": ("release_pct", 1), "stoppes_pct": ("stop_pct", 1),
+    "udtraek_pct": ("withdrawn_pct", 1), "udtraek_noegler": ("withdrawn_keys", 1),
 }  # fmt: skip
 
 
@@ -76,7 +86,8 @@ class Instance:
 
     `municipality` is the own code without leading zeros; `settles_from` the first delivery month by process;
     `spark_master` the address of the cluster that computes proposals, None where DuckDB does; `bounds` what is listed
-    before approval and what stops a booking.
+    before approval, what stops a booking and what holds an extract back; `landing_places` where
+    systems put their files, as `[landing]` says it.
     """
 
     home: Path
@@ -88,6 +99,7 @@ class Instance:
     settles_from: dict[str, date]
     spark_master: str | None = None
     bounds: Bounds = Bounds()
+    landing_places: Mapping[str, str | Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def landing(self) -> Path:
@@ -143,6 +155,7 @@ def open_instance(home: Path | None = None) -> Instance:
         settles_from={p: date.fromisoformat(f"{month}-01") for p, month in settings.get("afregnes_fra", {}).items()},
         spark_master=settings.get("spark_master"),
         bounds=_bounds(settings.get("graenser", {})),
+        landing_places=settings.get("landing", {}),
     )
 
 

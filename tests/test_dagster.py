@@ -260,16 +260,22 @@ def tick(cursor=None):
 def test_sensor_asks_once_per_content(landed, tmp_path, monkeypatch):
     home = Path(shutil.copytree(landed, tmp_path / "instance"))
     monkeypatch.setenv("AFREGNING_HOME", str(home))
-    [key], cursor = tick()
+    asked, cursor = tick()
+    assert asked == []  # may still be on their way: asked when nothing has changed by the next look
+    [key], cursor = tick(cursor)
     assert tick(cursor) == ([], cursor)  # nothing has changed
     old = next((home / "landing" / "opus").glob("opus_posteringer_*"))
     os.utime(old, (1_700_000_001, 1_700_000_001))
-    [again], cursor = tick(cursor)
+    [again], cursor = tick(tick(cursor)[1])
     assert again == key  # touched, not changed: the same key, for which Dagster starts no second run
     new = old.with_name("opus_posteringer_2024-07-31.csv")
     new.write_bytes(old.read_bytes())
-    assert tick(cursor) == ([], cursor)  # may still be on its way: asked again next time
-    os.utime(new, (1_700_000_000, 1_700_000_000))
+    asked, cursor = tick(cursor)
+    assert asked == []
+    with new.open("ab") as half:
+        half.write(b"\n")
+    asked, cursor = tick(cursor)
+    assert asked == []  # it grew since the last look
     [other], cursor = tick(cursor)
     assert other != key
 
@@ -277,7 +283,7 @@ def test_sensor_asks_once_per_content(landed, tmp_path, monkeypatch):
 def test_sensor_asks_for_nothing_that_is_loaded(home, monkeypatch):
     monkeypatch.setenv("AFREGNING_HOME", str(home))
     (home / "landing" / "opus" / "opus_gaadefuld_2024-06-30.csv").unlink()
-    assert tick()[0] == []
+    assert tick(tick()[1])[0] == []
 
 
 def test_sensor_waits_for_an_instance(tmp_path, monkeypatch):

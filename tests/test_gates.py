@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ingestion import archive, quality
-from ingestion.warehouse import open_warehouse, receive
+from ingestion.receiving import receive
+from ingestion.warehouse import open_warehouse
 from orchestration.pipeline import judge_unjudged
 from settlement.faults import StateFault
 from settlement.instance import open_instance
@@ -27,24 +28,25 @@ def opened(platform):
         yield instance, con, open_register(instance), platform.files
 
 
-def _deliver_chart(opened, rows: int, dated: str) -> int:
+def _deliver_chart(opened, rows: int, dated: str, unreadable_every: int = 0) -> int:
     instance, con, engine, folder = opened
     path = folder / f"opus_kontoplan_{dated}.csv"
-    path.write_text(CHART + "".join(f"52811114100{n:05d};Konto {n};B\n" for n in range(rows)), encoding="utf-8-sig")
+    accounts = ("x" if unreadable_every and n % unreadable_every == 0 else f"52811114100{n:05d}" for n in range(rows))
+    path.write_text(CHART + "".join(f"{account};Konto;B\n" for account in accounts), encoding="utf-8-sig")
     load_id, _ = receive(con, instance, [("opus", path.name, path)], dated=dated, received_by="test")
     judge_unjudged(con, instance, engine)
     return load_id
 
 
-def test_a_delivery_that_lost_most_of_its_rows_is_red(opened):
+def test_a_delivery_with_too_much_in_quarantine_is_red(opened):
     instance, con, engine, _ = opened
-    whole, cut = _deliver_chart(opened, 100, "2025-01-31"), _deliver_chart(opened, 30, "2025-02-28")
-    faults = quality.judge_profiles(con, instance, engine, [whole, cut])
+    whole, spoilt = _deliver_chart(opened, 100, "2025-01-31"), _deliver_chart(opened, 100, "2025-02-28", unreadable_every=3)
+    faults = quality.judge_profiles(con, instance, engine, [whole, spoilt])
     assert faults[whole] == ""
-    assert "tabt_pct er 70.0, og må være højst 50" in faults[cut]
+    assert "karantaene_pct er 34.0, og må være højst" in faults[spoilt]
     with Session(engine) as session:
         verdicts = {v.load_id: v.verdict for v in session.scalars(select(GateVerdict).where(GateVerdict.gate == "profil"))}
-    assert verdicts == {whole: "grøn", cut: "rød"}
+    assert verdicts == {whole: "grøn", spoilt: "rød"}
     assert (instance.home / "quality" / "gx" / "uncommitted" / "data_docs").exists()
 
 
@@ -139,14 +141,14 @@ def test_no_message_shows_a_cpr_number(platform):
 
 
 def test_dates_of_a_delivery_come_from_the_file_name(platform):
-    from orchestration.pipeline import waiting
+    from ingestion.landing import look
 
     instance = open_instance(platform.home)
     for name in ("opus_kontoplan_2025-02-28.csv", "opus_kontoplan_2025-01-31.csv"):
         folder = instance.landing / "opus"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(CHART, encoding="utf-8")
-    assert [date.fromisoformat(day) for day in waiting(instance)] == [date(2025, 1, 31), date(2025, 2, 28)]
+    assert [date.fromisoformat(day) for day in look(instance).deliveries] == [date(2025, 1, 31), date(2025, 2, 28)]
 
 
 def test_a_delivery_awaits_its_profile_and_a_corrected_one_lifts_a_red(opened):
@@ -156,12 +158,12 @@ def test_a_delivery_awaits_its_profile_and_a_corrected_one_lifts_a_red(opened):
     with Session(engine) as session, pytest.raises(StateFault, match="ikke bedømt af gaten «profil»"):
         gates.demand_green(session, first)
     quality.judge_profiles(con, instance, engine, [first])
-    cut = _deliver_chart(opened, 30, "2025-02-28")
-    quality.judge_profiles(con, instance, engine, [cut])
+    spoilt = _deliver_chart(opened, 100, "2025-02-28", unreadable_every=3)
+    quality.judge_profiles(con, instance, engine, [spoilt])
     with Session(engine) as session:
         gates.demand_green(session, first)
         with pytest.raises(StateFault, match="Gaten «profil» er rød"):
-            gates.demand_green(session, cut)
+            gates.demand_green(session, spoilt)
     whole = _deliver_chart(opened, 101, "2025-03-01")
     quality.judge_profiles(con, instance, engine, [whole])
     with Session(engine) as session:

@@ -14,7 +14,8 @@ from worlds import World
 from ingestion import archive
 from ingestion.contract import contracts
 from ingestion.known import bind_known, end_of_day, known_load
-from ingestion.warehouse import open_warehouse, receive
+from ingestion.receiving import receive
+from ingestion.warehouse import open_warehouse
 from orchestration import dbt_build
 from orchestration.known_reports import reports_known_on
 from orchestration.pipeline import dbt_variables, derive
@@ -80,7 +81,8 @@ def known(instance, take_in):
 
 def facts(con, schema):
     """Every row of every table, and the open quarantine, in an order of their own."""
-    held = {table: con.execute(f"FROM {schema}.{table}").fetchall() for table in contracts()}
+    columns = "*" if schema == "known" else "* EXCLUDE (dated)"
+    held = {table: con.execute(f"SELECT {columns} FROM {schema}.{table}").fetchall() for table in contracts()}
     quarantine = "known" if schema == "known" else "quarantine"
     held["refused"] = con.execute(f"FROM {quarantine}.refused WHERE closed_by_load IS NULL").fetchall()
     return {table: sorted(rows, key=repr) for table, rows in held.items()}

@@ -1,16 +1,21 @@
 """Source mappings and the XML reader: every way to fill a column, every mistake in a mapping file, bounded memory."""
 
+import hashlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
+import yaml
 
 from ingestion.contract import contract_for_file
-from ingestion.mapping import MappingError, load_mappings, target_select
-from ingestion.xml_records import read_xml
+from ingestion.layouts import target_select
+from ingestion.mapping import MappingError, load_mappings
+from ingestion.records import read_xml
+from settlement.faults import InputFault
 
 GOOD = """
 system: prøve
@@ -46,9 +51,16 @@ files:
 """
 
 
-def _mapping(folder: Path, text: str):
-    (folder / "prøve.yaml").write_text(text, encoding="utf-8")
-    return load_mappings(folder)["prøve"]
+def _mapping(home: Path, text: str, version: str = "1"):
+    """The system of an instance's own mapping file."""
+    path = home / "sources" / "prøve" / f"{version}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return load_mappings(SimpleNamespace(home=home))["prøve"]
+
+
+def _file(home: Path, text: str, filename: str):
+    return _mapping(home, text).candidates(filename)[0]
 
 
 @pytest.fixture
@@ -68,7 +80,7 @@ COLUMNS = ["Id", "Pakke", "Kode", "Form", "Start", "Sær'pris"]
 
 
 def test_every_way_to_fill_a_column(tmp_path, con):
-    file = _mapping(tmp_path, GOOD).file_for("proeve_ydelser_2026-01-31.csv")
+    file = _file(tmp_path, GOOD, "proeve_ydelser_2026-01-31.csv")
     rows = con.execute(target_select(file.targets["ydelser"], '"raw x"', COLUMNS) + " ORDER BY _row").fetchall()
     assert rows == [
         ("PR-1", "A", "K", "udbetaling", "2026-01-01", "takst", "f", 2),
@@ -84,28 +96,29 @@ def test_every_way_to_fill_a_column(tmp_path, con):
 
 
 def test_a_missing_column_is_left_out(tmp_path, con):
-    target = _mapping(tmp_path, GOOD).file_for("proeve_ydelser_x.csv").targets["ydelser"]
+    target = _file(tmp_path, GOOD, "proeve_ydelser_x.csv").targets["ydelser"]
     con.execute(target_select(target, '"raw x"', [c for c in COLUMNS if c not in ("Id", "Form")]))
     names = [column[0] for column in con.description]
     assert names == ["pakke_id", "ydelseskode", "startdato", "krav", "_file", "_row"]
 
 
 def test_a_missing_column_that_chooses_rows_is_said(tmp_path):
-    target = _mapping(tmp_path, GOOD).file_for("proeve_ydelser_x.csv").targets["udbetalingsvilkaar"]
+    target = _file(tmp_path, GOOD, "proeve_ydelser_x.csv").targets["udbetalingsvilkaar"]
     with pytest.raises(MappingError, match="'Form' mangler i udtrækket"):
         target_select(target, "raw", ["Id"])
 
 
 def test_file_names(tmp_path):
     mapping = _mapping(tmp_path, GOOD)
-    assert mapping.file_for("PROEVE_Ydelser_2026-01-31.CSV").dataset == "ydelser"
-    assert mapping.file_for("proeve_borgere_2026-01-31.csv") is None
+    assert [f.dataset for f in mapping.candidates("PROEVE_Ydelser_2026-01-31.CSV")] == ["ydelser"]
+    assert mapping.candidates("proeve_borgere_2026-01-31.csv") == []
+    assert mapping.choose("proeve_borgere_2026-01-31.csv", lambda layout: []) is None
 
 
 @pytest.mark.parametrize(
     ("good", "bad", "place", "sentence"),
     [
-        ("system: prøve", "system: andet", "prøve.yaml", "Giv fil og system samme navn"),
+        ("system: prøve", "system: andet", "prøve/1.yaml", "Giv mappe og system samme navn"),
         ("title: Et", "titel: Et", "øverst", "'titel' kendes ikke"),
         ("files:\n", "files: [\n", "øverst", "kan ikke læses som YAML"),
         ("    title: Ydelser\n", "", "files[1]", "'title' mangler"),
@@ -122,20 +135,144 @@ def test_file_names(tmp_path):
         ("{column: Form, equals: U}", "{column: Type, equals: U}", "udbetalingsvilkaar.when", "'Type' er ikke"),
         ("{column: Form, equals: U}", "{column: Form}", "udbetalingsvilkaar.when", "rækkevalget er uklart"),
         ("{column: Form, equals: U}", "{column: Form, equals: 1}", "udbetalingsvilkaar.when", "ikke tekst"),
+        ("{column: Form, equals: U}", "{column: Form, in: U}", "udbetalingsvilkaar.when.in", "liste af tekster"),
+        ("{column: Form, equals: U}", "{column: Form, equals: U, in: [U]}", "udbetalingsvilkaar.when", "er uklart"),
+        ("    title: Ydelser\n", "    title: Ydelser\n    extract: alt\n", "files[1].extract", "Brug whole, delta, event"),
+        ("Id: number", "Id: {type: text}", "files[1].columns.Id", "'meaning' mangler"),
+        ("Id: number", "Id: {meaning: x, type: tal}", "columns.Id.type", "'tal' kendes ikke"),
+        ("Id: number", "Id: {meaning: x, optional: ja}", "columns.Id.optional", "true eller false"),
+        ("Id: number", "Id: {meaning: x, values: {A: b}}", "columns.Id.values", "liste af tekster"),
+        ("{value: takst}", "{first_of: Kode}", "columns.krav.first_of", "liste af tekster"),
+        ("{value: takst}", "{first_of: [Kode, Slut]}", "columns.krav", "'Slut' er ikke beskrevet"),
+        ("{value: takst}", "{first_of: [Kode], values: {A: b}}", "columns.krav", "fyldes ikke på én måde"),
+        ("{value: takst}", "{value: takst, date: '%Y'}", "columns.krav", "fyldes ikke på én måde"),
+        ("{value: takst}", "{column: Kode, values: {A: b}, part: {from: 1, length: 2}}", "columns.krav", "ikke bruges sammen"),
+        ("{value: takst}", "{column: Kode, part: {from: 0, length: 2}}", "columns.krav.part", "stykket er uklart"),
+        ("{value: takst}", "{column: Kode, divide_by: '60'}", "columns.krav", "indlæsningskolonnen er ikke et tal"),
+        ("startdato: Start", "startdato: {column: Start, date: '%Y%m'}", "startdato.date", "siger ikke år, måned og dag"),
+        ("startdato: Start", "startdato: {column: Start, date: '%Y%j'}", "startdato.date", "'%j' kendes ikke"),
+        ("startdato: Start", "startdato: {column: Start, date: '%Y%-m%-d'}", "startdato.date", "på flere måder"),
+        ("startdato: Start", "startdato: {column: Start, month: '%Y%m'}", "startdato.month", "er ikke en måned"),
+        ("pris: \"Sær'pris\"", "pris: {column: Kode, date: '%Y%m%d'}", "columns.pris.date", "er ikke en dato"),
+        ("pris: \"Sær'pris\"", "pris: {column: Kode, divide_by: '0'}", "pris.divide_by", "er ikke et tal over 0"),
+        ("pris: \"Sær'pris\"", "pris: {column: Kode, divide_by: 60}", "columns.pris", "Sæt tal og ja/nej i anførselstegn"),
+        ("pris: \"Sær'pris\"", "pris: {column: Kode, divide_by: '6', multiply_by: '7'}", "columns.pris", "ikke bruges sammen"),
+        ("pris: \"Sær'pris\"", "pris: {column: Kode, multiply_by: '123456.7891'}", "columns.pris", "for mange cifre"),
+        ("pris: \"Sær'pris\"", "pris: {column: Kode, number: {decimal: x}}", "pris.number", "tegnene kan ikke bruges"),
+        ("pris: \"Sær'pris\"", "pris: {column: Kode, negative_when: {column: DK, equals: K}}", "negative_when", "'DK' er ikke"),
     ],
 )
 def test_a_bad_mapping_says_file_place_and_remedy(tmp_path, good, bad, place, sentence):
     assert good in GOOD
     with pytest.raises(MappingError) as error:
         _mapping(tmp_path, GOOD.replace(good, bad, 1))
-    assert "prøve.yaml" in str(error.value) and place in str(error.value) and sentence in str(error.value)
+    assert "prøve/1.yaml" in str(error.value) and place in str(error.value) and sentence in str(error.value)
     assert re.search(r"\. [A-ZÆØÅ].+\.$", str(error.value)), "the error says what to do"
+
+
+RICH = GOOD.replace("startdato: Start", 'startdato: {column: Start, date: "%d.%m.%Y"}').replace(
+    "pris: \"Sær'pris\"",
+    "pris: {column: \"Sær'pris\", number: {decimal: ',', thousands: '.'}, divide_by: '100', "
+    "negative_when: {column: Form, equals: K}}\n          gyldig_til: {first_of: [Start, Kode]}",
+).replace("pakke_id: Pakke", "pakke_id: {column: Pakke, part: {from: 1, length: 2}}")  # fmt: skip
+
+
+def _places(node, path=()):
+    yield path
+    for key, below in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield from _places(below, (*path, key))
+
+
+@pytest.mark.parametrize("wrong", [None, 5, 1.5, True, "", "x", [], ["x"], {}, {"x": "y"}, {5: 5}, [[]]], ids=repr)
+def test_whatever_stands_in_a_mapping_file_it_is_read_or_refused_with_a_sentence(tmp_path, wrong):
+    for path in _places(yaml.safe_load(RICH)):
+        if not path:
+            continue
+        document = yaml.safe_load(RICH)
+        node = document
+        for key in path[:-1]:
+            node = node[key]
+        node[path[-1]] = wrong
+        try:
+            _mapping(tmp_path, yaml.safe_dump(document))
+        except MappingError as error:
+            assert "prøve/1.yaml, " in str(error)
+
+
+def test_a_data_set_is_one_file_of_a_version(tmp_path):
+    twice = GOOD + GOOD[GOOD.index("  - pattern") :]
+    with pytest.raises(MappingError, match=r"prøve/1.yaml, files\[2\].dataset: 'ydelser' står to gange"):
+        _mapping(tmp_path, twice)
+
+
+def test_columns_say_what_they_hold(tmp_path):
+    told = GOOD.replace("Id: number", "Id: {meaning: number, optional: true}").replace(
+        "Form: how it is paid", "Form: {meaning: how it is paid, values: [U]}"
+    )
+    file = _file(tmp_path, told.replace("Start: first day", "Start: {meaning: x, type: date}"), "proeve_ydelser_1.csv")
+    kinds = {name: (column.type, column.optional, column.values) for name, column in file.columns.items()}
+    assert kinds["Id"] == ("text", True, ())
+    assert kinds["Form"] == ("code", False, ("U",))
+    assert kinds["Start"] == ("date", False, ())
+    assert file.missing(["Pakke", "Kode", "Form", "Sær'pris"]) == ["Start"]
+
+
+NEWER = GOOD.replace("Kode", "Ydelsestype").replace("Start", "Fra").replace(" delimiter: \";\"", ' delimiter: "|"')
+
+
+def test_the_header_tells_the_version(tmp_path):
+    _mapping(tmp_path, GOOD, "1")
+    _mapping(tmp_path, NEWER, "2")
+    both = _mapping(tmp_path, GOOD.replace("Kode: kind", "Kode: {meaning: kind, optional: true}"), "10")
+    name = "proeve_ydelser_2026.csv"
+    assert [file.number for file in both.candidates(name)] == [10, 2, 1]
+    old, new = COLUMNS, ["Id", "Pakke", "Ydelsestype", "Form", "Fra", "Sær'pris"]
+    for columns, version in [
+        (old, "prøve/10"),  # 1 and 10 know it all: the highest
+        (new, "prøve/2"),
+        (reversed(new), "prøve/2"),
+        ([c for c in old if c != "Kode"], "prøve/10"),  # 1 lacks one that 10 does not ask for
+        ([*new, "Ekstra"], "prøve/2"),
+        (new[:-1], "prøve/2"),
+        (None, "prøve/10"),
+    ]:
+        seen = columns if columns is None else list(columns)
+        assert both.choose(name, lambda layout, seen=seen: seen).version == version
+
+    def only_by_pipes(layout):
+        if layout.delimiter != "|":
+            raise InputFault("kan ikke læses")
+        return ["noget", "helt", "andet"]
+
+    assert both.choose(name, only_by_pipes).version == "prøve/2"
+    assert both.datasets["ydelser"].version == "prøve/10"
+
+
+def test_a_version_is_a_number(tmp_path):
+    with pytest.raises(MappingError, match="prøve/ny.yaml: filen har intet versionsnummer"):
+        _mapping(tmp_path, GOOD, "ny")
+
+
+def test_an_instance_s_own_versions_stand_instead_and_are_read_again_when_edited(tmp_path):
+    own = SimpleNamespace(home=tmp_path)
+    path = tmp_path / "sources" / "sensum" / "3.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(GOOD.replace("system: prøve", "system: sensum"), encoding="utf-8")
+    mappings = load_mappings(own)
+    assert {file.version for file in mappings["sensum"].files} == {"sensum/3"}
+    assert mappings["opus"] == load_mappings()["opus"]
+    assert load_mappings()["sensum"].files[0].version == "sensum/1"
+    before = mappings["sensum"].files[0].fingerprint
+    assert before == hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    path.write_text(path.read_text(encoding="utf-8").replace("first day", "day one"), encoding="utf-8")
+    edited = load_mappings(own)["sensum"].files[0]
+    assert edited.columns["Start"].meaning == "day one" and edited.fingerprint != before
 
 
 def test_our_own_mappings_reach_every_key():
     """Every target fills its table's whole key and all required columns."""
     mappings = load_mappings()
-    assert sorted(mappings) == ["dubu", "opus", "sensum", "tilbud"]
+    assert mappings.keys() >= {"cpr", "cura", "dubu", "fakturaer", "loen", "oes", "opus", "prisme", "sensum", "tilbud"}
     filled = set()
     for mapping in mappings.values():
         for file in mapping.files:
@@ -152,8 +289,27 @@ def test_the_page_about_the_extracts_tells_every_column():
     for mapping in load_mappings().values():
         for file in mapping.files:
             assert f"### `{file.pattern}`: {file.title}" in page
-            for column, meaning in file.columns.items():
-                assert f"| `{column}` | {meaning} |" in page, (file.pattern, column)
+            for column, declared in file.columns.items():
+                assert f"| `{column}` | {declared.meaning} |" in page, (file.pattern, column)
+
+
+def _cells(table) -> list[list[str | None]]:
+    return [list(row)[:-2] for batch in table.batches for row in zip(*batch.to_pydict().values(), strict=True)]
+
+
+def test_the_example_for_the_data_team_is_a_mapping(tmp_path, con):
+    page = (Path(__file__).parent.parent / "docs" / "data_team.md").read_text(encoding="utf-8")
+    example = re.search("```yaml\n(system: sensum.*?)```", page, re.DOTALL)[1].replace("system: sensum", "system: prøve")
+    file = _file(tmp_path, example, "sensum_leverancer_2026-01-31.csv")
+    con.execute(
+        """CREATE TABLE visits AS SELECT * FROM (VALUES ('7', '3', '20260131', '1.230', 'LEV', 'f', 2),
+        ('8', '3', '20260131', '15', 'KOR', 'f', 3), ('9', '3', '20260131', '15', 'AFL', 'f', 4))
+        v(Besøg, Indsats, Dato, Minutter, Udfald, _file, _row)"""
+    )
+    select = target_select(file.targets["registreringer"], "visits", list(file.columns))
+    assert con.execute(select + " ORDER BY _row").fetchall() == [
+        ("SEN-7", "SEN-3", "2026-01-31", "20.5000", "f", 2), ("SEN-8", "SEN-3", "2026-01-31", "-0.2500", "f", 3),
+    ]  # fmt: skip
 
 
 def test_xml_records(tmp_path):
@@ -163,7 +319,8 @@ def test_xml_records(tmp_path):
         "<r><a> æ&amp;ø </a><sted><navn>Å</navn></sted></r><r><sted/></r><r><a/><b>1</b></r></u>",
         encoding="latin-1",
     )
-    assert list(read_xml(path, "r", ["a", "sted/navn", "b"])) == [["æ&ø", "Å", ""], ["", "", ""], ["", "", "1"]]
+    read = _cells(read_xml(path, "r", ["a", "sted/navn", "b"]))
+    assert read == [["æ&ø", "Å", None], [None, None, None], ["", None, "1"]]
 
 
 def test_xml_fetches_nothing(tmp_path):
@@ -171,27 +328,29 @@ def test_xml_fetches_nothing(tmp_path):
     secret.write_text("hemmelig")
     path = tmp_path / "a.xml"
     path.write_text(f'<!DOCTYPE u [<!ENTITY e SYSTEM "{secret.as_uri()}">]><u><r><a>x&e;</a></r></u>')
-    assert "hemmelig" not in str(list(read_xml(path, "r", ["a"])))
+    with pytest.raises(InputFault, match="DTD") as refused:
+        _cells(read_xml(path, "r", ["a"]))
+    assert "hemmelig" not in str(refused.value)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to read a process's peak memory")
 def test_xml_is_read_in_bounded_memory(tmp_path):
-    """A file of some 60 MB adds far less than itself to the process."""
-    path = tmp_path / "big.xml"
-    with path.open("w") as file:
-        file.write("<u>")
-        file.writelines(f"<r><a>{i}</a><s><b>{'x' * 200}</b></s></r>\n" for i in range(250_000))
-        file.write("</u>")
+    """Beyond its batches, a file of some 90 MB adds far less than itself to the process."""
+    files = {rows: tmp_path / f"{rows}.xml" for rows in (100_000, 400_000)}
+    for rows, path in files.items():
+        with path.open("w") as file:
+            file.write("<u>")
+            file.writelines(f"<r><a>{i}</a><s><b>{'x' * 200}</b></s></r>\n" for i in range(rows))
+            file.write("</u>")
     code = f"""
 from pathlib import Path
-from ingestion.xml_records import read_xml
-peak = lambda: int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024
-before = peak()
-rows = sum(1 for row in read_xml(Path({str(path)!r}), "r", ["a", "s/b"]) if len(row[1]) == 200)
-print(rows, peak() - before)
+from ingestion.records import read_xml
+for path in {[str(path) for path in files.values()]!r}:
+    rows = sum(batch.num_rows for batch in read_xml(Path(path), "r", ["a", "s/b"]).batches)
+    print(rows, int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024)
 """
     root = Path(__file__).parent.parent
     out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
-    rows, grown_mib = map(int, out.split())
-    assert rows == 250_000
-    assert path.stat().st_size > 55_000_000 and grown_mib < 16
+    (small_rows, small_mib), (rows, mib) = [map(int, line.split()) for line in out.splitlines()]
+    assert (small_rows, rows) == tuple(files)
+    assert files[rows].stat().st_size > 90_000_000 and mib - small_mib < 45

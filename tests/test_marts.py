@@ -1,8 +1,9 @@
 """The marts of a small municipality whose every figure is worked out by hand, built by dbt on a real instance.
 
-Odense (461) runs a home T1 with 2 places and a workshop T2 with 1. P1 is granted to Prøve and paid by Aarhus (751),
-P2 to Anden and paid by Odense. Prøve lives in the home from 11 January, at 1.000 kr. a day when January is settled and
-at 1.100 kr. once February is. Anden lives there in January and is in the workshop from February, at 300 kr. a weekday.
+Odense (461) runs a home T1 with 2 places and a workshop T2 with 1. P1 is granted to Prøve and paid by Aarhus (751), P2
+to Anden and paid by Odense. Tredje is known by name only. Prøve lives in the home from 11 January, at 1.000 kr. a day
+when January is settled and at 1.100 kr. once February is. Anden lives there in January and is in the workshop from
+February, at 300 kr. a weekday.
 """
 
 import importlib.util
@@ -22,7 +23,7 @@ VARIABLES = {
     "own_municipality": "461", "build_id": "b1", "built_at": "2026-03-20T06:30:00+00:00", "horizon": "2026-02-01",
     "person_salt": "salt",
 }  # fmt: skip
-PROEVE, ANDEN = "0101801233", "1503924567"
+PROEVE, ANDEN, TREDJE = "0101801233", "1503924567", "0202701234"
 PROEVE_KEY = "4253a9f4a3db3506"  # printf salt0101801233 | sha256sum | cut -c1-16
 ANDEN_KEY = "4e75db9bfa13b6d5"
 
@@ -33,11 +34,13 @@ katalogydelser: |
   VÆRK        | Værksted | SEL | 103      | Voksne             | hverdag
   HJÆLP       | Hjælp    | SEL | 112      | Voksne             | engang
   MAD         | Mad      | SEL | 83       | Voksne             | leveret
+  HJEM        | Pleje    | SEL | 83       | Ældre              | leveret
 takster: |
   ydelseskode | gyldig_fra | pris
   BO          | 2026-01-01 | 1000,00
   VÆRK        | 2026-01-01 | 300,00
   MAD         | 2026-01-01 | 61,00
+  HJEM        | 2026-01-01 | 400,00
 tilbud: |
   tilbud_id | navn     | ejerforhold | cvr      | kommunekode | pladser | budgetteret_belaegning_pct | afdeling
   T1        | Hjemmet  | egen        | 12345678 | 461         | 2       | 97,05                      | DRIFT
@@ -46,6 +49,7 @@ borgere: |
   cpr        | navn            | adresse           | adressebeskyttet | kommunekode
   0101801233 | Prøve Persson   | Hemmeligvej 1     | ja               | 751
   1503924567 | Anden Andersen  | Åbenvej 2         | nej              | 461
+  0202701234 | Tredje Tredjesen | Skjultvej 3      | nej              | 461
 ydelsespakker: |
   pakke_id | cpr        | afdeling | sagsbehandler | betalingskommune | status
   P1       | 0101801233 | VO       | Sofie         | 751              | bevilget
@@ -77,6 +81,67 @@ OPUS = {
     "1;1;5385201;VO;05-02-2026;2026-01;30500,00;Ophold\n1;2;5385201;VO;03-03-2026;2026-02;-100,00;Ophold\n"
     "2;1;5385201;VO;04-03-2026;;40,00;Ophold\n",
 }
+
+# Cura: 105 minutes a week from 15 January; of the visits two were delivered, an hour and 50 minutes.
+CURA = {
+    "indsatser_2026-03-15.xml": """<extract><indsats><indsats_id>1</indsats_id><cpr>1503924567</cpr><bevilling>
+        <bevilling_id>P1</bevilling_id><dato>2026-01-10</dato><status>visiteret</status><afdeling>VO</afdeling>
+        <visitator>Peter</visitator><handlekommune>0461</handlekommune><betalingskommune>0461</betalingskommune></bevilling>
+        <paragraf>SEL § 83</paragraf><fsiii_kode>J1.1</fsiii_kode><lokal_kode>HJEM</lokal_kode>
+        <leverandoer><leverandoer_id>T1</leverandoer_id><cvr>12345678</cvr><form>KOMMUNAL</form></leverandoer>
+        <visiteret_pr_uge>105</visiteret_pr_uge><frekvens/><start>2026-01-15</start><slut/><konto/><slettet>false</slettet>
+        </indsats></extract>""",
+    "besoeg_2026-03-15.json": json.dumps({"data": {"besoeg": [
+        {"besoeg_id": i, "indsats_id": 1, "start": f"{day}T08:00:00", "slut": f"{day}T09:00:00", "minutter": minutes,
+         "status": status}
+        for i, (day, minutes, status) in enumerate([
+            ("2026-02-02", 60, "leveret"), ("2026-02-09", 50, "leveret"), ("2026-02-10", 0, "aflyst")])
+    ]}}),
+}  # fmt: skip
+LOEN = (
+    "Kørsel;Løbenr.;Medarbejder;Lønart;Lønartsgruppe;Afdeling;Institution;Periode;Kontostreng;Beløb;Timer\n"
+    "1;1;A;0100;G;DRIFT;T1;02-2026;5385201;30.000,00;160,3333\n1;2;B;0100;G;DRIFT;T1;02-2026;5385201;15.000,50;80\n"
+    "1;3;A;0900;P;DRIFT;T1;02-2026;5385201;5.100,00;0\n1;4;C;0810;R;VO;;02-2026;5385201;-1.000,00;\n"
+)
+# Anden's protection has lapsed, Tredje's has not; Tredje moved away and back again in one month, and died.
+CPR_EVENTS = [
+    {"art": "beskyttelse", "person": {"cpr": "1503924567"}, "dato": "2025-01-01", "til_dato": "2026-01-01"},
+    {"art": "beskyttelse", "person": {"cpr": "0202701234"}, "dato": "2026-02-01"},
+    {"art": "flytning", "person": {"cpr": "0202701234"}, "dato": "2026-02-02", "adresse": {"kommunekode": "0751"}},
+    {"art": "flytning", "person": {"cpr": "0202701234"}, "dato": "2026-02-20", "adresse": {"kommunekode": "0461"}},
+    {"art": "status", "person": {"cpr": "0202701234"}, "dato": "2026-03-01", "status": "90"},
+]
+
+
+def ubl(kind, number, head, lines, net, vat):
+    """An e-invoice or a credit note with what the mapping reads."""
+    quantity = "InvoicedQuantity" if kind == "Invoice" else "CreditedQuantity"
+    rows = "".join(
+        f"<c:{kind}Line><b:ID>{i}</b:ID><b:{quantity} unitCode='DAY'>{units}</b:{quantity}>"
+        f"<b:LineExtensionAmount>{amount}</b:LineExtensionAmount>{reference}<c:Item><b:Name>Ophold</b:Name></c:Item>"
+        f"<c:Price><b:PriceAmount>100</b:PriceAmount></c:Price></c:{kind}Line>"
+        for i, (units, amount, reference) in enumerate(lines, start=1)
+    )
+    return (
+        f"<{kind} xmlns='urn:{kind}' xmlns:b='urn:b' xmlns:c='urn:c'><b:ID>{number}</b:ID>"
+        f"<b:IssueDate>2026-02-27</b:IssueDate>{head}<b:DocumentCurrencyCode>DKK</b:DocumentCurrencyCode>"
+        "<c:AccountingSupplierParty><c:Party><b:EndpointID>DK12345678</b:EndpointID><c:PartyName><b:Name>Hjemmet</b:Name>"
+        "</c:PartyName><c:PartyLegalEntity><b:CompanyID>DK12345678</b:CompanyID></c:PartyLegalEntity></c:Party>"
+        "</c:AccountingSupplierParty><c:AccountingCustomerParty><c:Party><b:EndpointID>5798000000012</b:EndpointID></c:Party>"
+        f"</c:AccountingCustomerParty><c:TaxTotal><b:TaxAmount>{vat}</b:TaxAmount></c:TaxTotal><c:LegalMonetaryTotal>"
+        f"<b:LineExtensionAmount>{net}</b:LineExtensionAmount><b:PayableAmount>{net + vat}</b:PayableAmount>"
+        f"</c:LegalMonetaryTotal>{rows}</{kind}>"
+    )
+
+
+INVOICES = {
+    "faktura_2026-03-15_1.xml": ubl(
+        "Invoice", "F1", "<b:InvoiceTypeCode>380</b:InvoiceTypeCode>",
+        [("7", "700.00", "<c:OrderLineReference><c:OrderReference><b:ID>R1</b:ID></c:OrderReference></c:OrderLineReference>"),
+         ("3", "300.00", "")], 1000, 250,
+    ),
+    "faktura_2026-03-15_2.xml": ubl("CreditNote", "K1", "", [("1", "100.00", "")], 100, 25),
+}  # fmt: skip
 
 
 def tables(text):
@@ -126,6 +191,15 @@ def instance(new_instance, tmp_path_factory):
     (made.landing / "opus").mkdir(exist_ok=True)
     for name, text in OPUS.items():
         (made.landing / "opus" / f"opus_{name}_2026-03-15.csv").write_text(text, encoding="utf-8-sig")
+    for system in ("cura", "loen", "cpr", "fakturaer"):
+        (made.landing / system).mkdir(exist_ok=True)
+    for name, text in CURA.items():
+        (made.landing / "cura" / f"cura_{name}").write_text(text, encoding="utf-8")
+    (made.landing / "loen" / "loen_posteringer_2026-03-15.csv").write_text(LOEN, encoding="cp1252")
+    events = json.dumps({"data": {"haendelser": CPR_EVENTS}})
+    (made.landing / "cpr" / "cpr_haendelser_2026-03-15.json").write_text(events, encoding="utf-8")
+    for name, text in INVOICES.items():
+        (made.landing / "fakturaer" / name).write_text(text, encoding="utf-8")
     engine = open_register(made)
     with open_warehouse(made) as con:
         pipeline.ingest(con, made, lambda sentence: None)
@@ -239,12 +313,12 @@ def test_costs_by_process_and_month(mart):
 
 def test_quality_by_file_and_finding(mart):
     assert mart("""
-        SELECT load_id, system, file_name, rows_read, rows_accepted, rows_quarantined, rows_unmapped, rows_warned
+        SELECT load_id, system, file_name, rows_read, rows_accepted, rows_quarantined, rows_outdated, rows_unmapped, rows_warned
         FROM marts.file_quality WHERE file_name IN ('ydelser.csv', 'tilbud.csv')
             OR file_name LIKE 'opus_budget%' ORDER BY file_name""") == [
-        "3|opus|opus_budget_2026-03-15.csv|2|2|0|0|0",
-        "1|indlaesning|tilbud.csv|2|2|0|0|1",
-        "1|indlaesning|ydelser.csv|8|7|1|0|0",
+        "3|opus|opus_budget_2026-03-15.csv|2|2|0|0|0|0",
+        "1|indlaesning|tilbud.csv|2|2|0|0|0|1",
+        "1|indlaesning|ydelser.csv|8|7|1|0|0|0",
     ]
     assert mart("""
         SELECT load_id, kind, system, file_name, row, loader_file, reason, column_name, service_line_id, is_open
@@ -268,6 +342,7 @@ def test_gate_verdicts_of_every_load(mart):
 def test_citizens_with_departments_of_living_packages_and_no_protected_address(mart):
     assert mart("FROM marts_person.citizen SELECT * EXCLUDE (build_id) ORDER BY cpr") == [
         f"{PROEVE}|Prøve Persson||True|751|VO|Sofie",
+        f"{TREDJE}|Tredje Tredjesen||True|461||",
         f"{ANDEN}|Anden Andersen|Åbenvej 2|False|461|VO|Peter",
     ]
 
@@ -278,6 +353,7 @@ def test_a_citizens_services_by_month(mart):
         SELECT cpr, service_line_id, delivery_month, item_name, unit, process, counterparty, quantity, entitled_dkk,
             booked_dkk
         FROM marts_person.service_line_month ORDER BY service_line_id, delivery_month""") == [
+        f"{ANDEN}|CUR-1|2026-02-01|Pleje|leveret|ingen||1.8333||0.00",
         f"{PROEVE}|Y1|2026-01-01|Botilbud|doegn|mellemkommunal|751|21.0000|23100.00|23100.00",
         f"{PROEVE}|Y1|2026-02-01|Botilbud|doegn|mellemkommunal|751|28.0000|30800.00|30800.00",
         f"{ANDEN}|Y2|2026-01-01|Botilbud|doegn|intern|VO|31.0000|31000.00|0.00",
@@ -288,10 +364,40 @@ def test_a_citizens_services_by_month(mart):
     ]
 
 
+def test_eldercare_granted_and_delivered(mart):
+    # 1.75 hours a week through the 28 days of February; January has no registrations in the extract.
+    assert mart("FROM marts.eldercare_month SELECT * EXCLUDE (build_id)") == [
+        "2026-02-01|HJEM|Pleje|SEL|83|T1|Hjemmet|egen|1|1|7.00|1.8333|26.2"
+    ]
+
+
+def test_wages_by_department_offer_and_group(mart):
+    assert mart("FROM marts.payroll_month SELECT * EXCLUDE (build_id) ORDER BY department, wage_group") == [
+        "2026-02-01|DRIFT||T1|Hjemmet|grundloen|45000.50|240.3333|1.50",
+        "2026-02-01|DRIFT||T1|Hjemmet|pension|5100.00|0.0000|0.00",
+        "2026-02-01|VO|Voksne|||refusion|-1000.00|0.0000|0.00",
+    ]
+
+
+def test_incoming_invoices_by_sender_and_month(mart):
+    assert mart("FROM marts.incoming_invoice_month SELECT * EXCLUDE (build_id)") == [
+        "2026-02-01|12345678|Hjemmet|DKK|1|1|3|1|900.00|225.00|1125.00"
+    ]
+
+
+def test_events_of_the_cpr_register_by_month(mart):
+    assert mart("FROM marts.register_event_month SELECT * EXCLUDE (build_id) ORDER BY month, kind") == [
+        "2025-01-01|beskyttelse|1|1",
+        "2026-02-01|beskyttelse|1|1",
+        "2026-02-01|flytning|2|1",
+        "2026-03-01|doed|1|1",
+    ]
+
+
 def test_no_cell_of_the_marts_without_persons_holds_personal_data(mart):
     columns = mart("SELECT table_name || '.' || column_name FROM duckdb_columns() WHERE schema_name = 'marts'")
     assert len(columns) > 100
-    for secret in (PROEVE, ANDEN, "Persson", "Andersen", "Hemmeligvej", "Åbenvej"):
+    for secret in (PROEVE, ANDEN, TREDJE, "Persson", "Andersen", "Hemmeligvej", "Åbenvej", "Skjultvej"):
         for table, column in (name.split(".") for name in columns):
             assert not mart(f"FROM marts.{table} WHERE contains({column}::VARCHAR, '{secret}')"), f"{table}.{column}"
 
@@ -335,11 +441,15 @@ def test_every_identity_can_fail(built, mart, target, tmp_path):
             "UPDATE marts_person.service_line_month SET entitled_dkk = 0 WHERE service_line_id = 'Y1'",
             "DELETE FROM marts.quality_finding WHERE kind = 'advarsel'",
             f"UPDATE marts.settlement_line SET counterparty = '{PROEVE}' WHERE line_number = 2",
+            "UPDATE marts.payroll_month SET hours = hours + 1 WHERE wage_group = 'grundloen'",
+            "UPDATE marts.incoming_invoice_month SET payable_amount = payable_amount + 0.01",
+            "DELETE FROM marts.register_event_month WHERE kind = 'doed'",
+            "UPDATE marts.eldercare_month SET delivered_units = delivered_units + 1",
         ):
             assert con.execute(change).fetchone()[0] > 0, change
     outcome = dbt(spoilt, target, "test", "--select", "test_type:singular")
     results = {r.node.name: r.status for r in outcome.result}
-    assert len(results) == 7 and set(results.values()) == {"fail"}, results
+    assert len(results) == 11 and set(results.values()) == {"fail"}, results
 
 
 def test_a_build_without_its_variables_is_refused_by_name(target, tmp_path):

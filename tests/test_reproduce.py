@@ -10,9 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from worlds import World
 
+from ingestion import landing
 from ingestion.quality import judge_profiles
-from ingestion.warehouse import open_warehouse, receive
-from orchestration.pipeline import judge_unjudged, waiting
+from ingestion.receiving import receive
+from ingestion.warehouse import open_warehouse
+from orchestration.pipeline import judge_unjudged
 from settlement import reference
 from settlement.engine import settle
 from settlement.engine.calendar import add_months, parse_month
@@ -77,11 +79,12 @@ def test_every_run_of_a_two_year_demo_is_reproduced(tmp_path, monkeypatch):
     demo.must("demo", "--population", "6000", "--months", "24", "--until", "2026-09")
     instance = open_instance(demo.home)
     engine = open_register(instance)
-    deliveries = list(waiting(instance).items())
+    deliveries = list(landing.look(instance).deliveries.items())
     assert len(deliveries) > 1
     for number, (dated, files) in enumerate(deliveries):
         with open_warehouse(instance) as con:
-            receive(con, instance, files, dated=dated, received_by="anna")
+            with landing.fetched(instance, files) as delivery:
+                receive(con, instance, delivery.files, dated=dated, received_by="anna")
             judge_profiles(con, instance, engine, judge_unjudged(con, instance, engine))
         for month in [f"{y}-{m:02d}" for y in (2024, 2025, 2026) for m in range(1, 13)] if number == 0 else ["2026-09"]:
             if "2024-10" <= month <= "2026-09":

@@ -57,7 +57,7 @@ def show() -> None:
     )
     totals = {
         key: sum(row[key] for row in files)
-        for key in ("rows_read", "rows_accepted", "rows_quarantined", "rows_unmapped", "rows_warned")
+        for key in ("rows_read", "rows_accepted", "rows_quarantined", "rows_outdated", "rows_unmapped", "rows_warned")
     }
     part = fmt.share(totals["rows_accepted"], totals["rows_read"] - totals["rows_unmapped"])
     with head:
@@ -131,7 +131,7 @@ def _filters(reading: Published, loads: list[Row]) -> dict:
 
 
 def _files(files: list[Row], totals: Row) -> None:
-    parts.section("Filer", "Læst = godkendt + karantæne + ikke brugt, for hver fil.")
+    parts.section("Filer", "Læst = godkendt + karantæne + forældet + ikke brugt, for hver fil.")
     parts.table(
         files,
         [
@@ -143,6 +143,7 @@ def _files(files: list[Row], totals: Row) -> None:
             parts.count("rows_read", "Læst"),
             parts.count("rows_accepted", "Godkendt"),
             parts.count("rows_quarantined", "Karantæne"),
+            parts.count("rows_outdated", "Forældet"),
             parts.count("rows_unmapped", "Ikke brugt"),
             parts.count("rows_warned", "Advarsler"),
         ],

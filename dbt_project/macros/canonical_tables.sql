@@ -21,5 +21,13 @@
     'opening_entry': {'loader_file': 'aabningsposter', 'names_line': true},
     'account': {'loader_file': 'kontoplan', 'names_line': false},
     'posting': {'loader_file': 'posteringer', 'names_line': false},
+    'payroll_posting': {'loader_file': 'loenposteringer', 'names_line': false},
+    'citizen_residence': {'loader_file': 'bopaele', 'names_line': false},
+    'citizen_status': {'loader_file': 'cpr_status', 'names_line': false},
+    'cpr_change': {'loader_file': 'cpr_skift', 'names_line': false},
+    'address_protection': {'loader_file': 'adressebeskyttelser', 'names_line': false},
+    'guardianship': {'loader_file': 'vaergemaal', 'names_line': false},
+    'incoming_invoice': {'loader_file': 'e_fakturaer', 'names_line': false},
+    'incoming_invoice_line': {'loader_file': 'e_fakturalinjer', 'names_line': false},
 }) %}
 {% endmacro %}

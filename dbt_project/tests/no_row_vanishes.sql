@@ -1,7 +1,7 @@
 -- Every row read is accepted, refused or left out by the mapping, and every refusal and warning is a finding.
 SELECT 'rows' AS broken
 FROM {{ ref('file_quality') }}
-WHERE rows_read <> rows_accepted + rows_quarantined + rows_unmapped
+WHERE rows_read <> rows_accepted + rows_quarantined + rows_outdated + rows_unmapped
 UNION ALL
 SELECT 'files' WHERE (SELECT count(*) FROM {{ ref('file_quality') }}) <> (SELECT count(*) FROM {{ source('quarantine', 'file_count') }})
 UNION ALL

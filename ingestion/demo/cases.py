@@ -16,8 +16,10 @@ from ingestion.demo.case import Case, Line
 from ingestion.demo.catalogue import CARES, ITEMS, PROJECT_COST_CENTRE, Care, Item, account, income_account, scaled
 from ingestion.demo.extracts import Extracts
 from ingestion.demo.finance import Costs, Month
+from ingestion.demo.invoices import Invoices, Served
 from ingestion.demo.offers import Offer, Offers, residents_of
 from ingestion.demo.people import CprNumbers, Municipalities, name, postal_code, street
+from ingestion.demo.shares import Shares
 
 # Out of 10,000 cases (or lines): how often a thing happens. Each happens at least once where it can.
 LATE_START, LATE_END, PLANNED_END = 150, 800, 3000
@@ -30,26 +32,15 @@ CASES_PER_WORKER = 40
 PAYOUTS = ("BL43-LOMME", "BL43-ETABL", "BL86-MER", "BL87-TAF", "SEL100", "SEL96", "BL43-PLEJE")
 
 
-class Shares:
-    """Spreads happenings evenly: of every 10,000 chances the given number hits, and the very first one does."""
-
-    def __init__(self) -> None:
-        self._left: dict[str, int] = {}
-
-    def hit(self, what: str, of_10_000: int) -> bool:
-        left = self._left.get(what, 10_000 - of_10_000) + of_10_000
-        self._left[what] = left - 10_000 if left >= 10_000 else left
-        return left >= 10_000
-
-
 class Caseload:
     """Makes every case in turn and writes it; `cases()` gives each one out when it has been written."""
 
     def __init__(
         self, extracts: Extracts, municipalities: Municipalities, offers: Offers, cpr: CprNumbers, costs: Costs,
-        population: int, seed: int,
+        invoices: Invoices, population: int, seed: int,
     ) -> None:  # fmt: skip
         self.extracts, self.municipalities, self.offers, self.costs = extracts, municipalities, offers, costs
+        self._invoices = invoices
         self._cpr, self._population, self._seed, self._shares = cpr, population, seed, Shares()
         self.first_day, self.last_day = extracts.dates
         self.months: list[Month] = costs.months
@@ -98,7 +89,7 @@ class Caseload:
             offer.municipality if offer and care.counts_places else own.code, payer.code,
             start - timedelta(rng.randint(5, 40)),
             self._cpr.new(_years_before(born, rng.randint(22, 40))) if care.ages[1] < 18 else "",
-            self._worker(care), f"{payer.code}-{rng.randint(10_000, 99_999)}" if foreign else "",
+            self._worker(care), f"{payer.code}-{rng.randint(10_000, 99_999)}" if foreign else self._order(offer),
             self._shares.hit("protected", PROTECTED),
         )  # fmt: skip
         case.lines.append(self._main_line(case, rng, offer, foreign, start, end))
@@ -107,6 +98,10 @@ class Caseload:
                 self._add_extra(case, rng, ITEMS[code], foreign)
         self._late_facts(case, rng, foreign)
         return case
+
+    def _order(self, offer: Offer | None) -> str:
+        """Our own reference, where the service is bought of a private company."""
+        return f"{self.municipalities.own.code}-{self._cases:06d}" if offer and offer.owner == "privat" and offer.cvr else ""
 
     def _life(self, care: Care, rng: Random, begin: date) -> tuple[date, date]:
         """(day of birth, day the care must end at the latest) of one who has the place from `begin` on."""
@@ -229,12 +224,17 @@ class Caseload:
                 m.first.year: line.own_price_oere or self.offers.price(line.item, line.offer, m.first.year)
                 for m in self.months
             }
+            served = Served(
+                case.cpr, case.citizen_name, case.born, case.requisition if line is case.main else "",
+                case.care.department, case.worker,
+            )  # fmt: skip
             if line.item.unit == "leveret":
-                self._write_registrations(case, line, end, rng, konto, prices, sign if settled else 0)
+                self._write_registrations(case, line, end, rng, konto, prices, sign if settled else 0, served)
             elif settled:
                 self.costs.add_line(
-                    konto, case.care.department, line.item, prices, line.units_e4, line.start, end, sign
+                    konto, case.care.department, line.item, prices, line.units_e4, line.start, end, sign, line.offer
                 )
+                self._invoices.add_line(served, line, end, prices)
 
     def _write_dated(self, line: Line, rng: Random) -> None:
         new_year = date(self.last_day.year, 1, 1)
@@ -254,13 +254,15 @@ class Caseload:
             day = last + timedelta(2)
 
     def _write_registrations(
-        self, case: Case, line: Line, end: date, rng: Random, konto: str, prices: dict[int, int], sign: int
-    ) -> None:
+        self, case: Case, line: Line, end: date, rng: Random, konto: str, prices: dict[int, int], sign: int,
+        served: Served,
+    ) -> None:  # fmt: skip
         hours = line.item.code in ("SEL97", "BL89-LED")
         for number, month in enumerate(self.months):
             first, last = max(line.start, month.first), min(end, month.last)
             if first > last:
                 continue
+            delivered_e4 = 0
             for _ in range(rng.randint(2, 5) if hours else 1):
                 day = first + timedelta(rng.randint(0, (last - first).days))
                 units_e4 = rng.randint(4, 20) * 2_500 if hours else rng.randint(6, 22) * 10_000
@@ -275,7 +277,11 @@ class Caseload:
                     units_e4 = -10_000
                 self._registrations += 1
                 records.write_registration(self.extracts, case, line, self._registrations, day, units_e4, delivery)
-                self.costs.add(konto, case.care.department, number, sign * units_e4 * prices[day.year] // 10_000)
+                amount = sign * units_e4 * prices[day.year] // 10_000
+                self.costs.add(konto, case.care.department, number, amount, line.offer)
+                delivered_e4 += units_e4
+            if line.offer and sign > 0:
+                self._invoices.add(served, line.offer, line.item, number, delivered_e4, 10_000, prices[month.first.year])
 
 
 def _first_of_month(day: date) -> date:

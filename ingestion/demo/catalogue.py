@@ -22,7 +22,8 @@ AVERAGE_REGULATION_PER_MILLE = 29
 
 @dataclass(frozen=True)
 class Item:
-    """One catalogue item. `price_oere` is the price of 2024, or 0 where no price has been set."""
+    """One catalogue item. `price_oere` is the price of 2024, or 0 where no price has been set; `private_grouping` where
+    a private supplier chosen by the citizen is booked on a grouping of its own."""
 
     code: str
     name: str
@@ -39,6 +40,7 @@ class Item:
     absence_pct: int = 100
     departure_day_paid: bool = True
     vat_pct: int = 0
+    private_grouping: str = ""
 
     @property
     def account(self) -> str:
@@ -71,7 +73,7 @@ class Care:
     extras: tuple[tuple[str, int], ...] = field(default=())
 
 
-CHILDREN, ADULTS, DISABLED = "Udsatte børn og unge", "Udsatte voksne", "Handicap"
+CHILDREN, ADULTS, DISABLED, ELDERLY = "Udsatte børn og unge", "Udsatte voksne", "Handicap", "Ældre"
 ITEMS = {
     item.code: item
     for item in (
@@ -126,6 +128,15 @@ ITEMS = {
              departure_day_paid=False),
         Item("SEL112", "Hjælpemiddel", "SEL", "112", DISABLED, "engang", 18_500_00, "5.38.41", "001", "2.9",
              vat_pct=25),
+        Item("SEL83-PLEJE", "Personlig pleje", "SEL", "83", ELDERLY, "leveret", 482_00, "5.30.26", "001", "1.0",
+             private_grouping="002"),
+        Item("SEL83-PRAK", "Praktisk hjælp", "SEL", "83", ELDERLY, "leveret", 426_00, "5.30.26", "001", "1.0",
+             private_grouping="002"),
+        Item("SEL83-MAD", "Madservice, døgnkost", "SEL", "83", ELDERLY, "leveret", 68_00, "5.30.26", "003", "1.0",
+             private_grouping="004"),
+        Item("SEL83A-REHAB", "Rehabiliteringsforløb", "SEL", "83 a", ELDERLY, "leveret", 512_00, "5.30.26", "005",
+             "1.0"),
+        Item("SUL138-SYGE", "Hjemmesygepleje", "SUL", "138", ELDERLY, "leveret", 598_00, "5.30.28", "001", "1.0"),
         Item("EGB-BOLIG", "Beboerbetaling for bolig", "SEL", "163", DISABLED, "maaned", 2_550_00, "5.38.50", "092",
              "7.1", "hel"),
         Item("EGB-MAD", "Madservice, leveret hovedret", "SEL", "83 b", ADULTS, "leveret", 61_00, "5.38.37", "092",
@@ -179,6 +190,9 @@ DEPARTMENTS = (
     ("VO-AK", "Handicap og Psykiatri, aktivitet og beskæftigelse", "SOC"),
     ("DRIFT-BU", "Egne tilbud, børn og unge", "SOC"),
     ("DRIFT-VO", "Egne tilbud, voksne", "SOC"),
+    ("AE", "Ældre og Sundhed", ""),
+    ("AE-VIS", "Visitation og hjælp i hjemmet", "AE"),
+    ("DRIFT-AE", "Egen hjemmepleje", "AE"),
 )
 COST_CENTRE, PROJECT_COST_CENTRE = "4100", "4200"
 
@@ -192,6 +206,11 @@ def account(function: str, grouping: str, kind: str, cost_centre: str = COST_CEN
 def income_account(item: Item) -> str:
     """Where another municipality's payment for the service is booked: kind 7.7, income from municipalities."""
     return account(item.function, item.grouping, "7.7")
+
+
+def private_account(item: Item) -> str:
+    """Where a private supplier chosen by the citizen is booked: kind 4.0, services without VAT."""
+    return account(item.function, item.private_grouping, "4.0")
 
 
 def scaled(stock: int, population: int) -> int:

@@ -15,6 +15,7 @@ from ingestion.demo.case import Case, Line
 from ingestion.demo.cases import Caseload
 from ingestion.demo.catalogue import ITEMS, account, income_account
 from ingestion.demo.extracts import Extracts, Row
+from ingestion.demo.finance_systems import FinanceSystem
 from ingestion.demo.offers import Offers
 from ingestion.demo.records import dubu_line, sensum_line
 
@@ -27,7 +28,7 @@ class DirtyKind:
     """What a dirty row of one kind must lead to.
 
     `outcome`: refused (quarantine, the exception list's `aarsag` in `reason`), parked (`aarsag` of the line's months)
-    or warned (`reason` is the loader column the warning names).
+    or warned (`reason` is the loader column the warning names). The source `finance` is the chosen finance system.
     """
 
     source: str
@@ -37,7 +38,7 @@ class DirtyKind:
 
 DIRTY_KINDS = {
     "unreadable_date": DirtyKind("dubu/stoette", "refused", "ugyldig_vaerdi"),
-    "unreadable_number": DirtyKind("opus/budget", "refused", "ugyldig_vaerdi"),
+    "unreadable_number": DirtyKind("finance/budget", "refused", "ugyldig_vaerdi"),
     "too_many_decimals": DirtyKind("tilbud/takster", "refused", "ugyldig_vaerdi"),
     "negative_price": DirtyKind("tilbud/takster", "refused", "ugyldig_vaerdi"),
     "missing_key": DirtyKind("sensum/ydelser", "refused", "ugyldig_vaerdi"),
@@ -77,8 +78,8 @@ EXTRA_COLUMNS = {("tilbud", "oversigt"): ("Bemærkning",)}
 class Dirt:
     """Plants dirty rows by turns, built on the latest good case, and keeps the truth."""
 
-    def __init__(self, extracts: Extracts, caseload: Caseload, offers: Offers) -> None:
-        self._extracts, self._caseload, self._offers = extracts, caseload, offers
+    def __init__(self, extracts: Extracts, caseload: Caseload, offers: Offers, finance: FinanceSystem) -> None:
+        self._extracts, self._caseload, self._offers, self._finance = extracts, caseload, offers, finance
         self.first_day, self.last_day = extracts.dates
         self._turn = self._planted_at = self._number = 0
         self._child: Case | None = None
@@ -102,7 +103,7 @@ class Dirt:
             for line in case.lines:
                 if line.item.code == "SEL97" and not line.withdrawn and case.care.system == "sensum":
                     self._companion = line
-        rows = sum(self._extracts.rows.values())
+        rows = sum(n for name, n in self._extracts.rows.items() if name.startswith(("dubu/", "sensum/")))
         while rows - self._planted_at >= ROWS_PER_PLANTING and self._adult and self._child:
             self._planted_at += ROWS_PER_PLANTING
             self._plant()
@@ -203,12 +204,9 @@ class Dirt:
         return self._add("unreadable_date", self._support(activity_start_date=f"{self.first_day.year}-02-31"))
 
     def _unreadable_number(self) -> bool:
-        row = {
-            "Regnskabsår": self.first_day.year, "Kontostreng": ITEMS["SEL108"].account,
-            "Profitcenter": f"UDGÅET-{self._next()}",
-            "Version": "0", "Beløb": "1.250.000,00",
-        }  # fmt: skip
-        return self._add("unreadable_number", row)
+        self._finance.unreadable_budget(self.first_day.year, ITEMS["SEL108"].account, f"UDGÅET-{self._next()}")
+        self._count("unreadable_number", self._finance.system, "budget", 0)
+        return True
 
     def _too_many_decimals(self) -> bool:
         return self._add("too_many_decimals", self._rate(Pris=Decimal("1241.125")))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -98,20 +99,54 @@ class XlsxExtract:
                 target.writestr(zipfile.ZipInfo(entry), content, zipfile.ZIP_DEFLATED)
 
 
-WRITERS = {"csv": CsvExtract, "xml": XmlExtract, "xlsx": XlsxExtract}
+class JsonExtract:
+    """A JSON file written object by object into the array at the mapping's record; a column `a/b` is b inside a."""
+
+    def __init__(self, path: Path, mapping: FileMapping, columns: Sequence[str], extract_date: date) -> None:
+        self.path = path
+        self._file = path.open("w", encoding="utf-8", newline="\n")
+        self._paths = [column.split("/") for column in columns]
+        head = json.dumps({"system": path.parent.name.upper(), "extract_date": extract_date.isoformat()})
+        opening = ": {".join(json.dumps(step) for step in mapping.record.split("/"))
+        self._end = "\n]" + "}" * (mapping.record.count("/") + 1) + "\n"
+        self._file.write(f"{head[:-1]}, {opening}: [")
+        self._between = "\n"
+
+    def write(self, cells: Iterable[Any]) -> None:
+        record: dict[str, Any] = {}
+        for path, cell in zip(self._paths, cells, strict=True):
+            if cell != "":
+                place = record
+                for step in path[:-1]:
+                    place = place.setdefault(step, {})
+                place[path[-1]] = cell.isoformat() if isinstance(cell, date) else cell
+        self._file.write(self._between + json.dumps(record, ensure_ascii=False))
+        self._between = ",\n"
+
+    def close(self) -> None:
+        self._file.write(self._end)
+        self._file.close()
+
+
+WRITERS = {"csv": CsvExtract, "xml": XmlExtract, "xlsx": XlsxExtract, "json": JsonExtract}
 
 
 class Extracts:
-    """Both deliveries of every extract file of every system; counts the rows of each file."""
+    """Both deliveries of every extract file of the chosen systems; counts the rows of each file."""
 
-    def __init__(self, landing: Path, first: date, second: date, extra_columns: dict[tuple[str, str], tuple[str, ...]]):
+    def __init__(
+        self, landing: Path, first: date, second: date, systems: Sequence[str],
+        extra_columns: dict[tuple[str, str], tuple[str, ...]],
+    ) -> None:  # fmt: skip
         self.dates = (first, second)
         self.rows: dict[str, int] = {}
+        self._landing = landing
         self._files: dict[tuple[str, str, int], tuple[str, Any, list[str], set[str]]] = {}
-        for system, mapping in load_mappings().items():
+        mappings = load_mappings()
+        for system in systems:
             folder = landing / system
             folder.mkdir(parents=True, exist_ok=True)
-            for file in mapping.files:
+            for file in mappings[system].datasets.values():
                 columns = [*file.columns, *extra_columns.get((system, file.dataset), ())]
                 for delivery, day in enumerate(self.dates):
                     path = folder / file.pattern.replace("*", day.isoformat())
@@ -145,6 +180,12 @@ class Extracts:
             self.write(system, dataset, 0, before)
         if now is not None and now != before:
             self.write(system, dataset, 1, now)
+
+    def write_document(self, system: str, name: str, content: bytes, rows: int) -> None:
+        """A whole file of its own, such as an invoice with that many lines."""
+        (self._landing / system).mkdir(parents=True, exist_ok=True)
+        (self._landing / system / name).write_bytes(content)
+        self.rows[f"{system}/{name}"] = rows
 
     def close(self) -> None:
         """Ends every file; one without rows is not delivered."""

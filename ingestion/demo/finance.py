@@ -1,4 +1,4 @@
-"""KMD OPUS: chart of accounts, budget and postings near what the demo's services cost, and the posting rules."""
+"""Chart of accounts, budget and postings near what the demo's services cost, and the posting rules."""
 
 from __future__ import annotations
 
@@ -9,8 +9,17 @@ from datetime import date, timedelta
 from pathlib import Path
 from random import Random
 
-from ingestion.demo.catalogue import DEPARTMENTS, ITEMS, PROJECT_COST_CENTRE, Item, account, income_account
-from ingestion.demo.extracts import Extracts
+from ingestion.demo.catalogue import (
+    DEPARTMENTS,
+    ITEMS,
+    PROJECT_COST_CENTRE,
+    Item,
+    account,
+    income_account,
+    private_account,
+)
+from ingestion.demo.finance_systems import CARRIED_OVER, ORIGINAL, SUPPLEMENTARY, FinanceSystem
+from ingestion.demo.offers import Offer
 
 
 @dataclass(frozen=True)
@@ -42,19 +51,25 @@ def months_until(last: date, count: int) -> list[Month]:
 
 
 class Costs:
-    """What services cost by (account, department, month), in øre. Grows with the accounts, not with the cases."""
+    """What services cost in øre by (account, department, month), and at own offers (whoever pays) by (offer, month).
+
+    Grows with the accounts and the offers, not with the cases.
+    """
 
     def __init__(self, months: list[Month]) -> None:
         self.months = months
         self.by_key: dict[tuple[str, str], list[int]] = {}
+        self.at_own_offers: dict[int, list[int]] = {}
 
-    def add(self, konto: str, department: str, month: int, amount_oere: int) -> None:
+    def add(self, konto: str, department: str, month: int, amount_oere: int, offer: Offer | None = None) -> None:
         self.by_key.setdefault((konto, department), [0] * len(self.months))[month] += amount_oere
+        if offer and offer.own:
+            self.at_own_offers.setdefault(offer.number, [0] * len(self.months))[month] += abs(amount_oere)
 
     def add_line(
         self, konto: str, department: str, item: Item, price_oere: dict[int, int], units_e4: int, start: date,
         end: date,
-        sign: int,
+        sign: int, offer: Offer | None = None,
     ) -> None:  # fmt: skip
         """A service line, roughly: holidays, absence and departure days are left to the settlement."""
         for number, month in enumerate(self.months):
@@ -76,15 +91,17 @@ class Costs:
                 amount = price if first == start else 0
             else:
                 amount = price if item.proration == "hel" else price * days // month.days
-            self.add(konto, department, number, sign * amount * units_e4 // 10_000)
+            self.add(konto, department, number, sign * amount * units_e4 // 10_000, offer)
 
 
-def write_finance(extracts: Extracts, costs: Costs, seed: int) -> None:
+def write_finance(
+    finance: FinanceSystem, costs: Costs, deliveries: tuple[date, date], seed: int
+) -> None:
     """Chart of accounts, budget for every month to the end of the last year, and postings by delivery month."""
     rng = Random(f"{seed}:finance")
-    _write_chart(extracts)
-    _write_budget(extracts, costs, rng)
-    _write_postings(extracts, costs, rng)
+    _write_chart(finance)
+    _write_budget(finance, costs, rng)
+    _write_postings(finance, costs, deliveries, rng)
 
 
 def write_posting_rules(path: Path, valid_from: date) -> None:
@@ -97,56 +114,43 @@ def write_posting_rules(path: Path, valid_from: date) -> None:
         writer.writerows((valid_from.isoformat(), "", *rule, account(*rule)) for rule in rules)
 
 
-def kroner(amount_oere: int) -> str:
-    """Øre as kroner with decimal comma, without any float."""
-    return f"{'-' if amount_oere < 0 else ''}{abs(amount_oere) // 100},{abs(amount_oere) % 100:02d}"
-
-
-def _write_chart(extracts: Extracts) -> None:
+def _write_chart(finance: FinanceSystem) -> None:
     names: dict[str, str] = {}
     for item in ITEMS.values():
         names.setdefault(item.account, item.name)
         names.setdefault(income_account(item), f"{item.name}, betaling fra kommuner")
         names.setdefault(account(item.function, item.grouping, item.kind, PROJECT_COST_CENTRE), f"{item.name}, projekt")
+        if item.private_grouping:
+            names.setdefault(private_account(item), f"{item.name}, private leverandører")
     for konto, title in sorted(names.items()):
-        extracts.write(
-            "opus", "kontoplan", 0, {"Kontostreng": konto, "Betegnelse": title, "Profitcenter": DEPARTMENTS[0][0]}
-        )
+        finance.account(konto, title, DEPARTMENTS[0][0])
 
 
-def _write_budget(extracts: Extracts, costs: Costs, rng: Random) -> None:
+def _write_budget(finance: FinanceSystem, costs: Costs, rng: Random) -> None:
     months = costs.months
     for (konto, department), amounts in sorted(costs.by_key.items()):
         for year in range(months[0].first.year, months[-1].first.year + 1):
             known = [amount for month, amount in zip(months, amounts, strict=True) if month.first.year == year]
             monthly = sum(known) // len(known) * rng.randint(930, 1050) // 1000 // 100_00 * 100_00
             first = months[0].first.month if year == months[0].first.year else 1
-            row = {"Regnskabsår": year, "Kontostreng": konto, "Profitcenter": department, "Version": "0"}
             if 0 < abs(monthly) < 5_000_00:  # small accounts are budgeted for the year as a whole
-                extracts.write("opus", "budget", 0, row | {"Periode": "", "Beløb": kroner(monthly * (13 - first))})
+                finance.budget(0, year, konto, department, ORIGINAL, None, monthly * (13 - first))
                 continue
             for month in range(first, 13):
-                extracts.write("opus", "budget", 0, row | {"Periode": f"{year}-{month:02d}", "Beløb": kroner(monthly)})
+                finance.budget(0, year, konto, department, ORIGINAL, month, monthly)
             if rng.random() < 0.12:
-                extra = row | {
-                    "Version": "T",
-                    "Periode": f"{year}-12",
-                    "Beløb": kroner(monthly * rng.randint(2, 6) // 10),
-                }
+                amount = monthly * rng.randint(2, 6) // 10
                 # The latest appropriation comes with the second delivery.
-                extracts.write("opus", "budget", int(year == months[-1].first.year), extra)
+                delivery = int(year == months[-1].first.year)
+                finance.budget(delivery, year, konto, department, SUPPLEMENTARY, 12, amount)
             if rng.random() < 0.08:
-                carried = {
-                    "Version": "O",
-                    "Periode": f"{year}-{first:02d}",
-                    "Beløb": kroner(monthly * rng.randint(-3, 3) // 10),
-                }
-                extracts.write("opus", "budget", 0, row | carried)
+                finance.budget(0, year, konto, department, CARRIED_OVER, first, monthly * rng.randint(-3, 3) // 10)
 
 
-def _write_postings(extracts: Extracts, costs: Costs, rng: Random) -> None:
+def _write_postings(finance: FinanceSystem, costs: Costs, deliveries: tuple[date, date], rng: Random) -> None:
     names = {konto: item.name for item in ITEMS.values() for konto in (item.account, income_account(item))}
-    first_day, last_day = extracts.dates
+    names |= {private_account(item): item.name for item in ITEMS.values() if item.private_grouping}
+    first_day, last_day = deliveries
     voucher = 4_100_000_000
     for (konto, department), amounts in sorted(costs.by_key.items()):
         for month, amount in zip(costs.months, amounts, strict=True):
@@ -158,8 +162,6 @@ def _write_postings(extracts: Extracts, costs: Costs, rng: Random) -> None:
                 posted = month.last + timedelta(rng.randint(-4, 28))
                 if not part or posted > last_day:
                     continue
-                row = {
-                    "Bilagsnummer": voucher, "Position": position, "Kontostreng": konto, "Profitcenter": department,
-                    "Bogføringsdato": posted, "Periode": month.name, "Beløb": kroner(part), "Betegnelse": names[konto],
-                }  # fmt: skip
-                extracts.write("opus", "posteringer", int(posted > first_day), row)
+                finance.posting(
+                    int(posted > first_day), voucher, position, konto, department, posted, month.name, part, names[konto]
+                )

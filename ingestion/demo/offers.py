@@ -25,6 +25,9 @@ CITIZENS_PER_FOREIGN_OFFER = 4
 LINES_PER_SUPPLIER = 300
 SUPPLIED = ("SEL104-KØR", "SEL112")
 OCCUPANCY_PCT = (91, 102)
+# One team of the own home care, and one private supplier of each kind of help, per that many inhabitants.
+HOME_CARE, INHABITANTS_PER_TEAM = "SEL83-PLEJE", 8_000
+INHABITANTS_PER_SUPPLIER = {"SEL83-PLEJE": 30_000, "SEL83-PRAK": 12_000, "SEL83-MAD": 60_000}
 
 
 @dataclass
@@ -74,6 +77,7 @@ class Offers:
         for code in SUPPLIED:
             count = max(1, extras[code] // LINES_PER_SUPPLIER)
             self.others[code] = [self._add(ITEMS[code], "privat", "", None) for _ in range(count)]
+        self._add_home_care(population)
         self._prices: dict[tuple[str, int, int], int] = {}
 
     @staticmethod
@@ -98,6 +102,15 @@ class Offers:
             )
             for i in range(ceil(elsewhere / per_offer))
         ]
+
+    def _add_home_care(self, population: int) -> None:
+        teams = range(max(1, population // INHABITANTS_PER_TEAM))
+        self.own[HOME_CARE] = [self._add(ITEMS[HOME_CARE], "egen", "DRIFT-AE", None) for _ in teams]
+        for team in self.own[HOME_CARE]:
+            team.name = f"Hjemmeplejen {team.name}"
+        for code, inhabitants in INHABITANTS_PER_SUPPLIER.items():
+            suppliers = range(max(1, population // inhabitants))
+            self.others[code] = [self._add(ITEMS[code], "privat", "", None) for _ in suppliers]
 
     def _add(self, item: Item, owner: str, department: str, places: int | None) -> Offer:
         rng, number = self._rng, len(self.all) + 1
@@ -131,6 +144,11 @@ class Offers:
             if offer.own and offer.item.code in counting:
                 average = offer.enrolled_days / days
                 offer.places = max(1, round(average * 100 / self._rng.randint(*OCCUPANCY_PCT)))
+
+
+def department_ean(code: str) -> str:
+    """The EAN number that invoices to one of the municipality's departments are sent to."""
+    return ean(500_001 + [department for department, _, _ in DEPARTMENTS].index(code))
 
 
 def residents_of(care: Care, population: int) -> tuple[int, int]:
@@ -182,8 +200,8 @@ def write_lists(extracts: Extracts, offers: Offers, municipalities: Municipaliti
             _write_rates(
                 extracts, offer.item, offer.id, [(extracts.dates[1].replace(day=1), rates[-1][1] + 25_00)], delivery=1
             )
-    for number, (code, title, above) in enumerate(DEPARTMENTS, start=1):
-        row = {"Afdeling": code, "Navn": title, "EAN-nr.": ean(500_000 + number), "Kommune": municipalities.own.code}
+    for code, title, above in DEPARTMENTS:
+        row = {"Afdeling": code, "Navn": title, "EAN-nr.": department_ean(code), "Kommune": municipalities.own.code}
         extracts.write("tilbud", "afdelinger", 0, row | {"Hører under": above})
     _write_counterparties(extracts, offers, municipalities)
 

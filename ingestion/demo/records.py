@@ -6,7 +6,7 @@ from datetime import date
 
 from ingestion.demo.case import Case, Line
 from ingestion.demo.extracts import Extracts, Row
-from ingestion.demo.finance import kroner
+from ingestion.demo.finance_systems import kroner
 
 SENSUM_STATUS = {"DRAFT": "Ansøgt", "GRANTED": "Visiteret", "CLOSED": "Ophørt", "CANCELLED": "Annulleret"}
 SENSUM_PROCESS = {"": "", "udbetaling": "UDB", "personopkraevning": "EGEN", "beboerbetaling": "BEBO"}

@@ -8,15 +8,17 @@ import duckdb
 from ingestion import archive
 from ingestion.contract import Contract, contract_for_file, contracts
 from ingestion.mapping import load_mappings
+from orchestration.assets.lineage import LOADER_ROWS, column_metadata, loader_tables
+from orchestration.column_lineage import raw_table
 from orchestration.pipeline import ingest
 from orchestration.platform import CANONICAL_DOMAINS, DATA, WRITER, Platform, table_metadata, telling, warehouse_key
 
 MAPPINGS = load_mappings()
-LOADER_ROWS = dg.AssetKey(["raw", archive.LOADER, "filer"])
 LOAD, FILE = warehouse_key("raw", "load"), warehouse_key("raw", "file")
 REFUSED, WARNED, FILE_COUNT = (warehouse_key("quarantine", t) for t in ("refused", "warned", "file_count"))
 READABLE = dg.AssetCheckSpec(
-    "files_can_be_read", asset=FILE, description="Every waiting file could be opened by its source's mapping."
+    "files_can_be_read", asset=FILE,
+    description="Every landing place could be reached, and every waiting file opened by its source's mapping.",
 )
 # Tables in which no row is about a person: only of these the UI shows some rows.
 IMPERSONAL = ("catalogue_item", "rate", "department", "budget", "account")
@@ -36,8 +38,7 @@ def landing_specs() -> list[dg.AssetSpec]:
     ]  # fmt: skip
 
 
-def _spec(key: dg.AssetKey, group: str, kinds: set[str], description: str, deps: list, columns=None) -> dg.AssetSpec:
-    metadata = {"dagster/column_schema": dg.TableSchema(columns)} if columns else None
+def _spec(key: dg.AssetKey, group: str, kinds: set[str], description: str, deps: list, metadata: dict) -> dg.AssetSpec:
     return dg.AssetSpec(
         key, group_name=group, owners=[DATA], kinds=kinds, description=description, deps=deps, metadata=metadata
     )
@@ -45,15 +46,18 @@ def _spec(key: dg.AssetKey, group: str, kinds: set[str], description: str, deps:
 
 def _raw_specs() -> Iterator[dg.AssetSpec]:
     landing = [dg.AssetKey(["landing", system, "files"]) for system in (*MAPPINGS, archive.LOADER)]
-    yield _spec(LOAD, "raw", {"duckdb"}, "One load: the files received and judged together.", landing)
-    yield _spec(FILE, "raw", {"duckdb"}, "One received file of one load, by the SHA-256 of its bytes.", [LOAD])
+    yield _spec(LOAD, "raw", {"duckdb"}, "One load: the files received and judged together.", landing, column_metadata("raw.load"))
+    described = "One received file of one load, by the SHA-256 of its bytes."
+    yield _spec(FILE, "raw", {"duckdb"}, described, [LOAD], column_metadata("raw.file"))
     for system, mapping in MAPPINGS.items():
-        for file in mapping.files:
+        for file in mapping.datasets.values():
             yield _spec(
                 dg.AssetKey(["raw", system, file.dataset]), "raw", {"duckdb", file.format},
                 f"One row of a received {mapping.title} file, as text. {file.title}.", [LOAD],
+                column_metadata(raw_table(system, file.dataset)),
             )  # fmt: skip
-    yield _spec(LOADER_ROWS, "raw", {"duckdb", "csv"}, "One row of a received loader file, as text.", [LOAD])
+    described = "One row of a received loader file, as text; a column stands under its file's name."
+    yield _spec(LOADER_ROWS, "raw", {"duckdb", "csv"}, described, [LOAD], column_metadata(*loader_tables()))
 
 
 def _validation_specs() -> Iterator[dg.AssetSpec]:
@@ -63,13 +67,14 @@ def _validation_specs() -> Iterator[dg.AssetSpec]:
         (WARNED, "One warning about an accepted row: where it stands and what looks odd."),
         (FILE_COUNT, "One file of one load: rows read, accepted, quarantined, not mapped and warned of."),
     ):
-        yield _spec(key, "validation", {"duckdb"}, description, rows)
+        metadata = column_metadata(f"quarantine.{key.path[-1]}")
+        yield _spec(key, "validation", {"duckdb"}, description, rows, metadata)
 
 
 def _canonical_specs() -> Iterator[dg.AssetSpec]:
     feeding: dict[str, list[dg.AssetKey]] = {}
     for system, mapping in MAPPINGS.items():
-        for file in mapping.files:
+        for file in mapping.datasets.values():
             for target in file.targets:
                 feeding.setdefault(contract_for_file(target).table, []).append(
                     dg.AssetKey(["raw", system, file.dataset])
@@ -79,8 +84,16 @@ def _canonical_specs() -> Iterator[dg.AssetSpec]:
         yield _spec(
             warehouse_key("canonical", table), "canonical", {"duckdb"},
             f"{contract.grain[0].upper()}{contract.grain[1:]}. Loader file: {contract.loader_file}.", deps,
-            [_declared(contract, column) for column in contract.columns],
+            _canonical_metadata(contract),
         )  # fmt: skip
+
+
+def _canonical_metadata(contract: Contract) -> dict:
+    """What every table has, with the contract's constraints."""
+    metadata = column_metadata(f"canonical.{contract.table}")
+    of_every_row = metadata["dagster/column_schema"].columns[len(contract.columns) :]
+    columns = [*(_declared(contract, column) for column in contract.columns), *of_every_row]
+    return metadata | {"dagster/column_schema": dg.TableSchema(columns)}
 
 
 def _declared(contract: Contract, column) -> dg.TableColumn:
@@ -138,7 +151,7 @@ def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
     elif key == FILE_COUNT:
         metadata["the newest load"] = preview(
             con, f"{table} WHERE load_id = (SELECT max(load_id) FROM {table}) ORDER BY name",
-            ["name", "rows_read", "rows_accepted", "rows_quarantined", "rows_unmapped", "rows_warned"], rows=100,
+            ["name", "rows_read", "rows_accepted", "rows_quarantined", "rows_outdated", "rows_unmapped", "rows_warned"], rows=100,
         )  # fmt: skip
     return metadata
 

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, dbt_assets
 
 from orchestration import dbt_build
+from orchestration.assets.lineage import column_metadata
 from orchestration.pipeline import dbt_variables
 from orchestration.platform import DATA, SETTLEMENT, WRITER, Platform, telling, warehouse_key
 from orchestration.publish import publish
@@ -14,9 +15,10 @@ from orchestration.publish import publish
 # What a model is about, the middle part of its key. One not listed here is shared by several.
 ABOUT = {
     "settlement": ("settlement_line", "parked_line", "cost_month", "service_line_month"),
-    "finance": ("budget_follow_up",),
+    "finance": ("budget_follow_up", "payroll_month", "incoming_invoice_month"),
     "offer": ("occupancy_offer", "occupancy_municipality"),
-    "case": ("movement", "citizen"),
+    "case": ("movement", "citizen", "eldercare_month"),
+    "cpr": ("register_event_month",),
     "quality": ("file_quality", "quality_finding", "gate_verdict"),
 }
 
@@ -28,20 +30,30 @@ class Translator(DagsterDbtTranslator):
         schema, name = dbt_resource_props["schema"], dbt_resource_props["name"]
         if dbt_resource_props["resource_type"] == "source":
             return warehouse_key(schema, name)
-        return dg.AssetKey([schema, _about(dbt_resource_props), name])
+        return model_key(schema, name)
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:
         return dbt_resource_props["schema"]
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
-        return [SETTLEMENT if _about(dbt_resource_props) == "settlement" else DATA]
+        return [SETTLEMENT if _about(dbt_resource_props["name"]) == "settlement" else DATA]
+
+    def get_metadata(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, Any]:
+        table = f"{dbt_resource_props['schema']}.{dbt_resource_props['name']}"
+        is_model = dbt_resource_props["resource_type"] == "model"
+        return super().get_metadata(dbt_resource_props) | (column_metadata(table, model_key=model_key) if is_model else {})
 
     def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
         return dbt_resource_props["description"]  # the default adds the SQL, which the UI shows beside it anyway
 
 
-def _about(model: Mapping[str, Any]) -> str:
-    return next((domain for domain, names in ABOUT.items() if model["name"] in names), "shared")
+def model_key(schema: str, name: str) -> dg.AssetKey:
+    """The key of a model."""
+    return dg.AssetKey([schema, _about(name), name])
+
+
+def _about(name: str) -> str:
+    return next((domain for domain, names in ABOUT.items() if name in names), "shared")
 
 
 MANIFEST = dbt_build.manifest()

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ingestion.contract import contracts
 from orchestration.assets.ingestion import REFUSED
-from orchestration.assets.lineage import column_lineage
+from orchestration.assets.lineage import BOOKED, column_metadata, proposal_key, register_tables
 from orchestration.pipeline import FOR_MARTS, FROM_ENGINE, SYSTEM_USER, derive, propose_timings
 from orchestration.platform import SETTLEMENT, WRITER, Platform, kroner, table_metadata, telling, warehouse_key
 from settlement.engine.calendar import parse_month
@@ -27,13 +27,13 @@ FIRST_MONTH = "2024-01"  # a proposal through a month holds all earlier ones, so
 MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH, fmt="%Y-%m", timezone="Europe/Copenhagen")
 ENGINE_INPUTS = [warehouse_key("canonical", table) for table in INPUTS if table in contracts()] + [REFUSED]
 PARTIES = [warehouse_key("canonical", table) for table in ("counterparty", "department")]
-BOOKED = dg.AssetKey(["register", "ledger", "settlement_run"])
 PIECE, DAY_WEIGHT, CALENDAR, MANUAL = (warehouse_key("settlement", table) for table in FROM_ENGINE)
 MUNICIPALITY = warehouse_key("reference", "municipality")
 
 booked_runs = dg.AssetSpec(
     BOOKED, group_name="ledger", owners=[SETTLEMENT], kinds={"sqlite"},
     description="One booked run in the register. Two people book it, never Dagster, which observes it in each run.",
+    metadata=column_metadata(*register_tables()),
 )  # fmt: skip
 
 
@@ -47,16 +47,12 @@ def delivered_files(platform: Platform) -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata=dict(files))
 
 
-def proposal_key(process: str) -> dg.AssetKey:
-    """The key of a process's proposal."""
-    return dg.AssetKey(["settlement", process, "proposal"])
-
-
 def _proposal_asset(process: Process) -> dg.AssetsDefinition:
     @dg.asset(
         key=proposal_key(process.name), group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "sqlite"},
         deps=[*ENGINE_INPUTS, *PARTIES, BOOKED], pool=WRITER,
         description=f"One proposal of {process.title.lower()}, in arrears and in advance: what a run would book now.",
+        metadata=column_metadata("settlement.proposal"),
     )  # fmt: skip
     def proposal(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
         with telling():
@@ -72,6 +68,7 @@ def _proposal_asset(process: Process) -> dg.AssetsDefinition:
     deps=[*ENGINE_INPUTS, *PARTIES, BOOKED], pool=WRITER, partitions_def=MONTHS,
     description="One proposal per process and timing at the end of a settlement month: in arrears through it, in "
     "advance through the next. Each holds what is unsettled of all earlier months too.",
+    metadata=column_metadata("settlement.proposal"),
 )  # fmt: skip
 def monthly_proposal(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     metadata = {}
@@ -124,15 +121,16 @@ def _for_marts_specs() -> Iterator[dg.AssetSpec]:
     deps = {PIECE: [DAY_WEIGHT], DAY_WEIGHT: [*ENGINE_INPUTS, CALENDAR, MANUAL], CALENDAR: [], MANUAL: []}
     for key, description in descriptions.items():
         yield dg.AssetSpec(key, description=description, deps=deps[key], group_name="settlement", owners=[SETTLEMENT],
-                           kinds={"duckdb", "sql"})  # fmt: skip
+                           kinds={"duckdb", "sql"}, metadata=column_metadata(f"settlement.{key.path[-1]}"))  # fmt: skip
     for table in FOR_MARTS:
         yield dg.AssetSpec(
             warehouse_key("ledger", table), group_name="ledger", owners=[SETTLEMENT], kinds={"duckdb"},
             deps=[BOOKED, *(proposal_key(p) for p in PROCESSES)],
-            description=f"One row of the register's {table} as it is now, for the marts.",
+            description=f"One row of the register's {table} as it is now, for the marts.", metadata=column_metadata(f"ledger.{table}"),
         )  # fmt: skip
     yield dg.AssetSpec(MUNICIPALITY, description="One municipality or region by its code, without leading zeros.",
-                       group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "csv"})  # fmt: skip
+                       group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "csv"},
+                       metadata=column_metadata("reference.municipality"))  # fmt: skip
 
 
 SPECS = list(_for_marts_specs())  # parents before children, as they are reported
@@ -159,8 +157,6 @@ def for_marts(context: dg.AssetExecutionContext, platform: Platform):
 def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
     schema, _, table = key.path
     metadata = table_metadata(con, f"{schema}.{table}")
-    if key in (PIECE, DAY_WEIGHT):
-        metadata["dagster/column_lineage"] = column_lineage(table)
     if key == PIECE:
         sums = con.execute(
             "SELECT process, sum(amount_oere)::BIGINT FROM settlement.piece GROUP BY ALL ORDER BY 1"

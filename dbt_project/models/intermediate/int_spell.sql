@@ -1,7 +1,8 @@
 -- Lines that overlap or follow each other day by day are one spell: going from one price to the next is no movement.
 WITH
 period AS (
-    SELECT
+    -- Of two lines with the same days neither comes before the other: they are one.
+    SELECT DISTINCT
         cpr,
         law,
         paragraph,

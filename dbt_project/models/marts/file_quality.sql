@@ -9,6 +9,7 @@ SELECT
     count_of_file.rows_read,
     count_of_file.rows_accepted,
     count_of_file.rows_quarantined,
+    count_of_file.rows_outdated,
     count_of_file.rows_unmapped,
     count_of_file.rows_warned
 FROM {{ ref('stg_file_count') }} AS count_of_file

@@ -1,2 +1,2 @@
-SELECT load_id, file_hash, name, rows_read, rows_accepted, rows_quarantined, rows_unmapped, rows_warned
+SELECT load_id, file_hash, name, rows_read, rows_accepted, rows_quarantined, rows_outdated, rows_unmapped, rows_warned
 FROM {{ source('quarantine', 'file_count') }}

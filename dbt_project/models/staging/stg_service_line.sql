@@ -5,5 +5,6 @@ SELECT
     offer_id,
     start_date,
     end_date,
+    quantity_e4,
     withdrawn
 FROM {{ source('canonical', 'service_line') }}

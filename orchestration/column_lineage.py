@@ -1,0 +1,410 @@
+"""Which columns every column of the platform is made of, read from what makes it: the mappings, the contracts, and the SQL of
+the engine and of dbt by sqlglot. Nothing of it is about rows, so it is known without an instance.
+
+A column stands under what its value is computed of. What only chooses or joins rows is not listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from ingestion.archive import LOADER
+from ingestion.contract import Contract, contracts
+from ingestion.expressions import ColumnRule
+from ingestion.layouts import SourceMapping
+from ingestion.mapping import load_mappings
+from orchestration import dbt_build
+from orchestration.column_meanings import MEANINGS
+from orchestration.pipeline import FOR_MARTS
+from orchestration.sql_lineage import from_code
+from settlement.instance import Instance
+from settlement.ledger.hashing import LINE_FIELDS
+from settlement.ledger.models import Base
+
+BOOKING = "settlement/ledger/booking.py"
+ENGINE = "settlement/engine/sql"
+OF_EVERY_ROW = {
+    "withdrawn": "whether the source has withdrawn the row",
+    "source_file": "SHA-256 of the file the row came in",
+    "source_row": "row number in that file; empty where a whole extract lacked the row",
+    "load_id": "load that last said something new about the row",
+    "dated": "newest extract date that said so",
+}
+OF_EVERY_CELL = {
+    "_file": ("VARCHAR", "SHA-256 of the file"),
+    "_row": ("BIGINT", "row number in the file"),
+    "_fault": ("VARCHAR", "why the row cannot be read, where it cannot"),
+}
+# What a person reads of a column of personal data: declared or copied from such a column, or computed of one.
+PERSONAL, DERIVED = "ja", "afledt"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One column that another is made of; `by` names what says so, `is_copy` that the value is the same."""
+
+    table: str
+    column: str
+    by: str
+    is_copy: bool = False
+
+
+@dataclass(frozen=True)
+class ColumnNode:
+    """One column: `personal` is '', PERSONAL or DERIVED; `notes` say what it is filled with beside columns."""
+
+    name: str
+    type: str
+    meaning: str = ""
+    personal: str = ""
+    origins: tuple[Origin, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableNode:
+    """One table, by its name in the warehouse or register (`schema.table`), with its columns in order."""
+
+    name: str
+    meaning: str
+    columns: dict[str, ColumnNode] = field(default_factory=dict)
+
+    @property
+    def layer(self) -> str:
+        """The schema."""
+        return self.name.partition(".")[0]
+
+
+Graph = Mapping[str, TableNode]
+
+
+def graph(instance: Instance | None = None) -> Graph:
+    """Every table by name, from the extracts to the marts; with an instance by its own mappings too."""
+    mappings = load_mappings(instance)
+    fillings = {table: list(_fillings(mappings, declared)) for table, declared in contracts().items()}
+    made = (*_raw(mappings, fillings), *_canonical(fillings), *_beside(fillings), *_from_sql())
+    tables = {table.name: table for table in made}
+    return _with_personal(_with_meanings(tables))
+
+
+def ancestors(of: Graph, table: str, column: str) -> set[tuple[str, str]]:
+    """Every column that this one is made of, through all tables, itself left out."""
+    found: set[tuple[str, str]] = set()
+    waiting = [(table, column)]
+    while waiting:
+        at = waiting.pop()
+        for origin in of[at[0]].columns[at[1]].origins:
+            if (origin.table, origin.column) not in found:
+                found.add((origin.table, origin.column))
+                waiting.append((origin.table, origin.column))
+    return found - {(table, column)}
+
+
+def uses(of: Graph) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """By column, the columns that are made of it."""
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for table in of.values():
+        for column in table.columns.values():
+            for origin in column.origins:
+                found.setdefault((origin.table, origin.column), []).append((table.name, column.name))
+    return {at: sorted(set(used)) for at, used in found.items()}
+
+
+def raw_table(system: str, dataset: str) -> str:
+    """The name of the table a source's rows lie in as delivered."""
+    return f"raw.{system}__{dataset}"
+
+
+# --- From extracts to canonical tables: the mappings --------------------------------------------------------------------
+
+
+def rule_text(rule: ColumnRule) -> str:
+    """How a mapping's rule fills a column, in Danish: «Start», dato %Y%m%d."""
+    if rule.value is not None:
+        return f"fast værdi «{rule.value}»"
+    if rule.template is not None:
+        return f"sammensat som «{rule.template}»"
+    if rule.first_of:
+        return "den første udfyldte af " + ", ".join(f"«{column}»" for column in rule.first_of)
+    text = f"«{rule.column}»"
+    if rule.values:
+        return f"{text}, oversat " + ", ".join(f"{code} → {meaning}" for code, meaning in rule.values)
+    if rule.date:
+        return f"{text}, dato {rule.date}"
+    if rule.month:
+        return f"{text}, måned {rule.month}"
+    if rule.part:
+        return f"{text}, tegn {rule.part[0]}–{rule.part[0] + rule.part[1] - 1}"
+    return text + _number_text(rule) if rule.number else text
+
+
+def _number_text(rule: ColumnRule) -> str:
+    number = rule.number
+    text = f", tal med decimaltegn {number.decimal}" if number.decimal else ", tal"
+    text += f" og tusindtegn «{number.thousands}»" if number.thousands else ""
+    text += f", ganget med {number.factor.numerator}" if number.factor.numerator != 1 else ""
+    text += f", delt med {number.factor.denominator}" if number.factor.denominator != 1 else ""
+    if number.negative:
+        text += f", negativt hvor «{number.negative.column}» er {' eller '.join(number.negative.among)}"
+    return text
+
+
+@dataclass(frozen=True)
+class _Filling:
+    """One way a canonical column (its loader name) is filled from a raw table."""
+
+    raw: str
+    column: str
+    needs: tuple[str, ...]
+    by: str
+    text: str
+    is_copy: bool
+
+
+Fillings = Mapping[str, list[_Filling]]  # by canonical table
+
+
+def _fillings(mappings: Mapping[str, SourceMapping], declared: Contract) -> Iterator[_Filling]:
+    for system, source in mappings.items():
+        for file in source.files:
+            for target in file.targets.values():
+                if target.loader_file == declared.loader_file:
+                    for column, rule in target.columns.items():
+                        is_copy = rule == ColumnRule(column=rule.column)
+                        told = f"{file.version}, {file.dataset}: {rule_text(rule)}"
+                        raw = raw_table(system, file.dataset)
+                        yield _Filling(raw, column, rule.needs, f"ingestion/sources/{file.version}.yaml", told, is_copy)
+    if declared.public:
+        for column in (*(c.loader for c in declared.columns), "slet"):
+            raw, by = raw_table(LOADER, declared.loader_file), f"ingestion/contracts/{declared.table}.yaml"
+            yield _Filling(raw, column, (column,), by, f"indlæsningsfil: «{column}»", True)
+
+
+def _raw(mappings: Mapping[str, SourceMapping], fillings: Fillings) -> Iterator[TableNode]:
+    personal = {
+        (filling.raw, need)
+        for declared in contracts().values()
+        for filling in fillings[declared.table]
+        for column in declared.columns if column.loader == filling.column and column.personal
+        for need in filling.needs
+    }  # fmt: skip
+    tables: dict[str, dict[str, str]] = {}
+    titles: dict[str, str] = {}
+    for system, source in mappings.items():
+        for file in source.files:  # the highest version first
+            name = raw_table(system, file.dataset)
+            titles.setdefault(name, f"One row of a {source.title} file, as text. {file.title}.")
+            tables[name] = {c: declared.meaning for c, declared in file.columns.items()} | tables.get(name, {})
+    for declared in contracts().values():
+        if declared.public:
+            name = raw_table(LOADER, declared.loader_file)
+            titles[name] = f"One row of a loader file {declared.loader_file}, as text."
+            tables[name] = {c.loader: c.meaning for c in declared.columns} | {"slet": "ja withdraws the row"}
+    for name, columns in tables.items():
+        cells = {
+            column: ColumnNode(column, "VARCHAR", meaning, PERSONAL if (name, column) in personal else "")
+            for column, meaning in columns.items()
+        }
+        yield TableNode(name, titles[name], cells | {c: ColumnNode(c, *told) for c, told in OF_EVERY_CELL.items()})
+
+
+def _canonical(fillings: Fillings) -> Iterator[TableNode]:
+    for table, declared in contracts().items():
+        ways = fillings[table]
+        by = f"ingestion/contracts/{table}.yaml"
+        columns = {}
+        for column in declared.columns:
+            filled = [f for f in ways if f.column == column.loader]
+            notes = [f.text for f in filled if not f.needs]
+            notes += [f"standardværdi «{column.default}»"] if column.default is not None else []
+            columns[column.name] = ColumnNode(
+                column.name, column.duckdb_type, column.meaning, PERSONAL if column.personal else "",
+                tuple(Origin(f.raw, need, f"{f.by}: {f.text}", f.is_copy) for f in filled for need in f.needs), tuple(notes),
+            )  # fmt: skip
+        raws = sorted({f.raw for f in ways})
+        rows = {
+            "withdrawn": [Origin(f.raw, need, f"{f.by}: {f.text}") for f in ways if f.column == "slet" for need in f.needs],
+            "source_file": [Origin(raw, "_file", by, True) for raw in raws],
+            "source_row": [Origin(raw, "_row", by, True) for raw in raws],
+            "load_id": [Origin("raw.load", "load_id", by, True)], "dated": [Origin("raw.load", "dated", by, True)],
+        }  # fmt: skip
+        types = from_code()["types"][f"canonical.{table}"]
+        columns |= {c: ColumnNode(c, types[c], OF_EVERY_ROW[c], "", tuple(origins)) for c, origins in rows.items()}
+        yield TableNode(f"canonical.{table}", f"{declared.grain[0].upper()}{declared.grain[1:]}.", columns)
+
+
+# --- What no SELECT makes: receipt, quarantine, proposals and the register ----------------------------------------------
+
+
+def _beside(fillings: Fillings) -> Iterator[TableNode]:
+    types = from_code()["types"]
+    origins_of = _of_booking() | _of_receipt(fillings)
+    said = {name: (meaning, types[name], origins_of.get(name, {})) for name, meaning in {
+        "raw.load": "One load, files judged together.",
+        "raw.file": "One file of one load.",
+        "quarantine.refused": "One refused row of a file: where it stands, why it is refused, and what to do about it.",
+        "quarantine.warned": "One warning about an accepted row.",
+        "quarantine.file_count": "One file of one load, with its rows counted by outcome.",
+        "settlement.calendar_day": "One calendar day, with the weekdays and thirtieths up to and including it.",
+        "settlement.manual_line": "One manual line that two people have decided, with the service line it is settled as.",
+        "reference.municipality": "One municipality or region by its code, without leading zeros.",
+        "reference.account_rules": "One dated posting rule, of data/reference or the municipality's own.",
+    }.items()}  # fmt: skip
+    for name in (*FOR_MARTS, "manual_line"):
+        said[f"register.{name}"] = (_grain(name), types[f"register.{name}"], origins_of.get(f"register.{name}", {}))
+    for name in FOR_MARTS:
+        copied = _copied(f"register.{name}", types[f"ledger.{name}"], "orchestration/pipeline.py")
+        said[f"ledger.{name}"] = ("As it is now, for the marts: " + _grain(name), types[f"ledger.{name}"], copied)
+    for name, (meaning, columns, origins) in said.items():
+        yield TableNode(name, meaning, {
+            c: ColumnNode(c, kind, origins=tuple(origins.get(c, ()))) for c, kind in columns.items()
+        })  # fmt: skip
+
+
+def _grain(register_table: str) -> str:
+    mapper = next(m for m in Base.registry.mappers if m.local_table.name == register_table)
+    return mapper.class_.__doc__.strip().splitlines()[0]
+
+
+# By table and column; a column not named is given by the code or a person itself.
+def _of_booking() -> dict[str, dict[str, list[Origin]]]:
+    proposing, manual = "settlement/ledger/proposals.py", "ingestion/engine_input.py"
+    lines = _copied("settlement.proposal", LINE_FIELDS, BOOKING)
+    for column, origins in from_code()["origins"]["opening"].items():
+        lines.setdefault(column, []).extend(Origin(*at, "settlement/ledger/opening.py", same) for *at, same in origins)
+    lines["content_hash"] = [Origin("settlement.proposal", c, "settlement/ledger/hashing.py") for c in LINE_FIELDS]
+    sums = {c: [Origin("settlement.proposal", c, BOOKING)] for c in ("amount_oere", "vat_oere")}
+    of_run = _copied("register.settlement_run", ("run_no", "booking_date"), BOOKING)
+    of_proposal = ("proposal_id", "timing", "through", "booking_date", "engine_version", "input_hash", "lines_hash")
+    process = _copied("settlement.proposal", ("process",), BOOKING)
+    return {
+        "register.ledger_line": lines | of_run | {
+            "document_number": [Origin("register.document", "number", BOOKING, True), *lines["document_number"]]},
+        "register.document": {"run_no": of_run["run_no"], "counterparty": lines["counterparty"]} | sums | process | {
+            c: [Origin("settlement.proposal", f"party.{c}", BOOKING, True)] for c in ("name", "cvr", "ean", "address", "contact")},
+        "register.settlement_run": sums | process | _copied("register.proposal", of_proposal, BOOKING),
+        "register.proposal": sums | process | {
+            "last_load_id": [Origin("raw.load", "load_id", proposing, True)]},
+        "register.parked_line": _copied("register.proposal", ("proposal_id",), proposing) | {
+            c: [Origin("settlement.proposal", f"parked_line.{c}", proposing, True)]
+            for c in ("service_line_id", "delivery_month", "counterparty", "reason")},
+        "register.gate_verdict": _copied("raw.load", ("load_id",), "ingestion/quality.py"),
+        "settlement.manual_line": _copied(
+            "register.manual_line", ("package_id", "process", "delivery_month", "amount_oere", "item_name", "account"), manual
+        ) | {
+            "service_line_id": [Origin("register.manual_line", "manual_id", manual)],
+            "source_row": [Origin("register.manual_line", "manual_id", manual, True)],
+            "withdrawn": [Origin("register.manual_line", "withdraws", manual)],
+        },
+    }  # fmt: skip
+
+
+def _copied(table: str, columns: Iterable[str], by: str) -> dict[str, list[Origin]]:
+    return {c: [Origin(table, c, by, True)] for c in columns}
+
+
+def _of_receipt(fillings: Fillings) -> dict[str, dict[str, list[Origin]]]:
+    gate, counting = "ingestion/gate.py", "ingestion/applying.py"
+    cells, keys, rows, lines = [], [], [], []
+    for declared in contracts().values():
+        for filling in fillings[declared.table]:
+            needed = [Origin(filling.raw, need, gate) for need in filling.needs]
+            cells += needed
+            keys += needed if filling.column in {c.loader for c in declared.key_columns} else []
+            lines += needed if filling.column == "ydelse_id" else []
+            rows.append(Origin(filling.raw, "_row", gate, True))
+    rows = _once(rows)
+    of_file = _copied("raw.load", ("load_id",), counting) | _copied("raw.file", ("file_hash",), counting)
+    return {
+        "raw.file": _copied("raw.load", ("load_id",), counting),
+        "quarantine.refused": of_file | {
+            "file_name": [Origin("raw.file", "name", gate, True)], "row": rows, "value": _once(cells), "cells": _once(cells),
+            "key": _once(keys), "service_line_id": _once(lines), "closed_by_load": [Origin("raw.load", "load_id", gate, True)],
+        },
+        "quarantine.warned": of_file | {"row": rows},
+        "quarantine.file_count": of_file | _copied("raw.file", ("name", "rows_read"), counting) | {
+            "rows_quarantined": [Origin("quarantine.refused", "row", counting)],
+            "rows_unmapped": [Origin("raw.file", "rows_read", counting)],
+            "rows_warned": [Origin("quarantine.warned", "row", counting)],
+        },
+    }  # fmt: skip
+
+
+def _once(origins: Iterable[Origin]) -> list[Origin]:
+    return list(dict.fromkeys(origins))
+
+
+# --- What SELECTs make: the engine, a proposal and dbt's models ---------------------------------------------------------
+
+
+def _from_sql() -> Iterator[TableNode]:
+    types, origins = from_code()["types"], from_code()["origins"]
+    made = {
+        "settlement.day_weight": ("One stretch of days in a month on which a line's price, payer, account and absence stand still.",
+                                  f"{ENGINE}/day_weight.sql", {}),
+        "settlement.piece": ("One piece of entitlement: process × service line × month × unit price × counterparty × account.",
+                             f"{ENGINE}/piece.sql", {}),
+        "settlement.proposal": ("One line of a proposal, what a run would book; with what it leaves out (parked_line) and its "
+                                "counterparties (party).", f"{ENGINE}/difference.sql", {}),
+    }  # fmt: skip
+    for node in dbt_build.manifest()["nodes"].values():
+        if node["resource_type"] == "model":
+            path = f"{dbt_build.DBT_PROJECT.name}/{node['original_file_path']}"
+            made[f"{node['schema']}.{node['name']}"] = (node["description"], path, node["columns"])
+    for name, (meaning, by, said) in made.items():
+        columns = {}
+        for column, kind in types[name].items():
+            known = said.get(column, {})
+            personal = PERSONAL if known.get("config", {}).get("meta", {}).get("personal") else ""
+            found = tuple(Origin(table, c, by, is_copy) for table, c, is_copy in origins[name].get(column, ()))
+            columns[column] = ColumnNode(column, kind, known.get("description", ""), personal, found)
+        yield TableNode(name, " ".join(meaning.split()), columns)
+
+
+# --- What follows from where a column comes from ------------------------------------------------------------------------
+
+
+def _with_meanings(tables: dict[str, TableNode]) -> dict[str, TableNode]:
+    """Each column without a declared meaning has that of a column it is a copy of, or that is a copy of it."""
+    beside: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    meanings = {
+        (t.name, c.name): c.meaning or MEANINGS.get(f"{t.name}.{c.name}", "") for t in tables.values() for c in t.columns.values()
+    }
+    for table in tables.values():
+        for column in table.columns.values():
+            for origin in column.origins:
+                if origin.is_copy:
+                    beside.setdefault((table.name, column.name), []).append((origin.table, origin.column))
+                    beside.setdefault((origin.table, origin.column), []).append((table.name, column.name))
+    nearest = [at for at, meaning in meanings.items() if meaning]
+    for at in nearest:  # grows as it goes: breadth first, the nearest meaning wins
+        for near in beside.get(at, ()):
+            if not meanings[near]:
+                meanings[near] = meanings[at]
+                nearest.append(near)
+    return _replaced(tables, lambda at, column: replace(column, meaning=meanings[at] or MEANINGS.get(at[1], "")))
+
+
+def _with_personal(tables: dict[str, TableNode]) -> dict[str, TableNode]:
+    """A copy of a personal column is personal; what is computed of one is derived of it."""
+    flags = {(t.name, c.name): c.personal for t in tables.values() for c in t.columns.values()}
+    changed = True
+    while changed:
+        changed = False
+        for table in tables.values():
+            for column in table.columns.values():
+                at = (table.name, column.name)
+                for origin in column.origins:
+                    above = flags[origin.table, origin.column]
+                    flag = PERSONAL if above == PERSONAL and origin.is_copy else DERIVED if above else ""
+                    if flag and flags[at] != PERSONAL and flags[at] != flag:
+                        flags[at], changed = flag, True
+    return _replaced(tables, lambda at, column: replace(column, personal=flags[at]))
+
+
+def _replaced(tables: dict[str, TableNode], change) -> dict[str, TableNode]:
+    return {
+        table.name: replace(table, columns={c.name: change((table.name, c.name), c) for c in table.columns.values()})
+        for table in tables.values()
+    }
