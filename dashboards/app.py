@@ -11,6 +11,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboards import desk, parts
+from settlement.ledger.register import DECENTRAL
 
 LOGO = Path(__file__).parent / "static" / "logo.svg"
 PAGES = {
@@ -24,9 +25,21 @@ PAGES = {
     "Arbejde": [
         st.Page("views/proposals.py", title="Afregning", icon=":material/receipt_long:", url_path="afregning"),
         st.Page("views/citizen.py", title="Borger", icon=":material/person_search:", url_path="borger"),
+        st.Page("views/intake.py", title="Indlæsning", icon=":material/upload_file:", url_path="indlaesning"),
         st.Page("views/quality.py", title="Datakvalitet", icon=":material/fact_check:", url_path="datakvalitet"),
     ],
 }
+
+
+# What a decentral user may open; the pages themselves show only the user's own department.
+FOR_DECENTRAL = ("Indlæsning", "Datakvalitet")
+
+
+def pages_for(user) -> dict:
+    """The pages a signed-in user may open."""
+    if user.role != DECENTRAL:
+        return PAGES
+    return {"Arbejde": [page for page in PAGES["Arbejde"] if page.title in FOR_DECENTRAL]}
 
 
 def sign_in_page() -> None:
@@ -70,7 +83,7 @@ parts.style()
 instance = desk.instance()
 user = desk.signed_in(desk.register(instance))
 page = (
-    st.navigation(PAGES) if user else st.navigation([st.Page(sign_in_page, title="Log ind", icon=":material/login:")])
+    st.navigation(pages_for(user)) if user else st.navigation([st.Page(sign_in_page, title="Log ind", icon=":material/login:")])
 )
 sidebar(desk.municipality_name(instance), user)
 page.run()

@@ -66,7 +66,18 @@ LABELS = {
     "sensum": "Sensum One",
     "opus": "KMD OPUS",
     "tilbud": "Tilbud og takster",
+    "cura": "Cura",
+    "cpr": "CPR",
+    "loen": "Løn",
+    "fakturaer": "E-fakturaer",
+    "prisme": "Fujitsu Prisme",
+    "oes": "ØS Indsigt",
     "indlaesning": "Indlæsning",
+    # fund
+    "regel": "Regel",
+    "warn": "advarer",
+    "park": "parkerer",
+    "refuse": "afviser",
     # kvalitetsport
     "grøn": "✔ grøn",
     "afventer": "… afventer",

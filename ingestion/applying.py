@@ -5,26 +5,26 @@ Run within one transaction, at receipt and again when a deleted warehouse is fil
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
 from pathlib import Path
 
 import duckdb
-import yaml
+import pyarrow as pa
 
-from ingestion import archive, gate
+from ingestion import archive, gate, rules
 from ingestion.contract import contract_for_file, contracts
+from ingestion.drift import drift
 from ingestion.extracts import columns_seen, read_extract
-from ingestion.layouts import WHOLE, FileMapping, target_select
-from ingestion.mapping import load_mappings
+from ingestion.layouts import WHOLE, FileMapping, SourceMapping, target_select
+from ingestion.mapping import load_mappings, read_version
 from ingestion.reading import Table, read_csv, read_xlsx
 from ingestion.undoing import undo_load
 from settlement.faults import InputFault
 from settlement.instance import Instance
 from settlement.reference import municipality_codes
 
-WARNINGS = Path(__file__).parent / "warnings.yaml"
+ROWS_LOOKED_AT = 2_000
 CUT_OFF = "Filens sidste række er ikke afsluttet, så den kan være skåret over. Bestil udtrækket igen, og send rækken på ny."
 
 
@@ -63,26 +63,28 @@ class _RawFile:
         }
 
 
-def apply_load(con: duckdb.DuckDBPyConnection, instance: Instance, load: archive.Load) -> None:
+def apply_load(con: duckdb.DuckDBPyConnection, instance: Instance, load: archive.Load) -> archive.Load:
     """Judges and applies one load whose files are in the archive; the caller holds the transaction.
 
     A load that undoes another has no files. Leaves `temp.missing` (see `gate.judge`) and `temp.load_file`, the load's files
-    by number. Raises UnreadableFile.
+    by number. Returns the load with the mapping each file was read by. Raises UnreadableFile.
     """
     con.execute(
-        "INSERT INTO raw.load VALUES (?, ?, ?, ?, ?)",
-        [load.load_id, ", ".join(load.systems), load.received_at[:19], load.received_by, load.dated],
+        "INSERT INTO raw.load VALUES (?, ?, ?, ?, ?, ?)",
+        [load.load_id, ", ".join(load.systems), load.received_at[:19], load.received_by, load.dated, load.undoes],
     )
     con.execute(
         "CREATE OR REPLACE TEMP TABLE load_file (number BIGINT, file_hash VARCHAR, dated DATE, superseded BOOLEAN)"
     )
     stages: dict[str, gate.Stage] = {}
+    files = []
     for number, file in enumerate(load.files, 1):
         try:
             raw = _to_raw(con, instance, load, file)
             selects = raw.selects(number, file.sha256)
         except InputFault as fault:
             raise UnreadableFile(file, fault) from fault
+        files.append(replace(file, mapping=_reference(raw.mapping)))
         whole = raw.mapping is not None and raw.mapping.extract == WHOLE
         superseded = whole and _newer_whole(con, file.system, raw.mapping.dataset, load.dated)
         con.execute("INSERT INTO load_file VALUES (?, ?, ?, ?)", [number, file.sha256, load.dated, superseded])
@@ -93,9 +95,16 @@ def apply_load(con: duckdb.DuckDBPyConnection, instance: Instance, load: archive
                 stage.whole.setdefault((file.system, raw.mapping.dataset), []).append(number)
     if load.undoes:
         undo_load(con, load.load_id, load.undoes, load.dated)
-    gate.judge(con, load.load_id, date.fromisoformat(load.dated), stages, municipality_codes())
-    _warn(con, load.load_id)
+    dated = date.fromisoformat(load.dated)
+    rules.set_facts(con, instance)
+    gate.judge(con, load.load_id, dated, stages, municipality_codes(), rules.refusing(instance, dated))
+    rules.judge(con, load.load_id, all_changed=bool(load.undoes))
     _count(con, load.load_id)
+    return replace(load, files=tuple(files))
+
+
+def _reference(mapping: FileMapping | None) -> str:
+    return f"{mapping.version}@{mapping.fingerprint}" if mapping else ""
 
 
 def _newer_whole(con, system: str, dataset: str, dated: str) -> bool:
@@ -106,8 +115,11 @@ def _newer_whole(con, system: str, dataset: str, dated: str) -> bool:
     ).fetchone()[0] > 0  # fmt: skip
 
 
-def open_file(instance: Instance, system: str, name: str, path: Path) -> tuple[FileMapping | None, Table]:
-    """A received file's rows and the layout it has; loader files have none. Raises InputFault."""
+def open_file(
+    instance: Instance, system: str, name: str, path: Path, read_by: str = ""
+) -> tuple[FileMapping | None, Table]:  # fmt: skip
+    """A received file's rows and the layout it has, of today's mappings or of the kept one it was `read_by` before; loader
+    files have none. Raises InputFault."""
     if system == archive.LOADER:
         stem, _, ending = name.lower().rpartition(".")
         contract = contract_for_file(stem)
@@ -120,7 +132,11 @@ def open_file(instance: Instance, system: str, name: str, path: Path) -> tuple[F
                 f"{name}: ingen kendte kolonner i overskriften. Brug ; mellem felterne og kontraktens navne."
             )
         return None, table
-    source = load_mappings(instance).get(system)
+    if read_by:
+        title, files = read_version(archive.mapping_copy(instance, *read_by.split("@")))
+        source = SourceMapping(system, title, files)
+    else:
+        source = load_mappings(instance).get(system)
     mapping = source and source.choose(name, lambda layout: columns_seen(path, name, layout))
     if mapping is None:
         raise InputFault(f"{name}: kildens opsætning ({system}) kender ingen fil med det navn. Ret mapningens 'pattern'.")
@@ -129,9 +145,8 @@ def open_file(instance: Instance, system: str, name: str, path: Path) -> tuple[F
 
 def _to_raw(con, instance: Instance, load: archive.Load, file: archive.ReceivedFile) -> _RawFile:
     """Writes a file's rows to its raw table, once by content."""
-    mapping, table = open_file(instance, file.system, file.name, archive.archived_path(instance, file.sha256))
-    if mapping:
-        archive.keep_mapping(instance, mapping.version, mapping.fingerprint, mapping.path)
+    path = archive.archived_path(instance, file.sha256)
+    mapping, table = open_file(instance, file.system, file.name, path, file.mapping)
     dataset = mapping.dataset if mapping else file.name.lower().rpartition(".")[0]
     columns = [_raw_column(name, i) for i, name in enumerate(table.columns, 1)]
     raw = f'raw."{file.system}__{dataset}"'
@@ -141,8 +156,13 @@ def _to_raw(con, instance: Instance, load: archive.Load, file: archive.ReceivedF
         if column.lower() not in have:
             con.execute(f"ALTER TABLE {raw} ADD COLUMN {_name(column)} VARCHAR")
     rows_read = con.execute(f"SELECT count(*) FROM {raw} WHERE _file = ?", [file.sha256]).fetchone()[0]
+    remarks = [table.remark] if table.remark else []
+    if mapping:
+        archive.keep_mapping(instance, mapping.version, mapping.fingerprint, mapping.path)
     if not rows_read:
         for batch in table.batches:
+            if mapping and not rows_read:
+                remarks += _drift(mapping, table, batch, path, file.name)
             con.register("batch", batch.rename_columns([*columns, "_row", "_fault"]))
             con.execute(f"INSERT INTO {raw} BY NAME SELECT *, '{file.sha256}' AS _file FROM batch")
             con.unregister("batch")
@@ -155,16 +175,19 @@ def _to_raw(con, instance: Instance, load: archive.Load, file: archive.ReceivedF
             )  # fmt: skip
     known = set(mapping.columns) if mapping else {c.loader for c in contract_for_file(dataset).columns} | {"slet"}
     present = _present(con, raw, file.sha256, mapping, columns)
-    remarks = [table.remark] if table.remark else []
-    if mapping and (missing := mapping.missing(present)) and rows_read:
-        listed = ", ".join(f"«{column}»" for column in missing)
-        remarks.append(f"{file.name}: {listed} mangler. Gemte værdier er beholdt. Bestil udtrækket igen, eller ret mapningen.")
     con.execute(
         "INSERT INTO raw.file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [load.load_id, file.sha256, file.name, file.system, dataset, rows_read, columns, [c for c in columns if c not in known],
-         f"{mapping.version}@{mapping.fingerprint}" if mapping else "", mapping.extract if mapping else "", remarks],
+         _reference(mapping), mapping.extract if mapping else "", remarks],
     )  # fmt: skip
     return _RawFile(mapping, raw, [c for c in present if c in known])
+
+
+def _drift(mapping: FileMapping, table: Table, batch: pa.Table, path: Path, name: str) -> list[str]:
+    """How the file differs from its layout, in sentences, by its first rows."""
+    sample = dict(zip(table.columns, batch.slice(0, ROWS_LOOKED_AT).columns, strict=False))
+    found = drift(mapping, columns_seen(path, name, mapping) or table.columns, sample)
+    return [f"{name}: {difference.sentence}" for difference in found]
 
 
 def _present(con, raw: str, sha256: str, mapping: FileMapping | None, columns: list[str]) -> list[str]:
@@ -184,24 +207,6 @@ def _name(column: str) -> str:
 def _raw_column(name: str, number: int) -> str:
     """The raw table's name of a column: the header's, or its number where it has none; `_file` and such are ours."""
     return f"{name}_" if name.lower() in ("_file", "_row", "_fault") else name or f"column_{number}"
-
-
-@cache
-def _warning_rules() -> tuple[dict, ...]:
-    return tuple(yaml.safe_load(WARNINGS.read_text(encoding="utf-8")))
-
-
-def _warn(con, load_id: int) -> None:
-    touched = {table for (table,) in con.execute("SELECT DISTINCT table_name FROM judged").fetchall()}
-    for rule in _warning_rules():
-        if rule["table"] in touched:
-            con.execute(
-                f"""INSERT INTO quarantine.warned BY NAME
-                SELECT {load_id} AS load_id, '{rule["table"]}' AS table_name, r.source_file AS file_hash,
-                    r.source_row AS row, ? AS warning, ? AS column_name, ? AS message
-                FROM canonical.{rule["table"]} r WHERE r.load_id = {load_id} AND NOT r.withdrawn AND ({rule["when"]})""",
-                [f"{rule['table']}_{rule['column']}", rule["column"], rule["message"]],
-            )
 
 
 def _count(con, load_id: int) -> None:

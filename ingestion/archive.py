@@ -22,12 +22,14 @@ MANIFEST = "manifest.jsonl"
 
 @dataclass(frozen=True)
 class ReceivedFile:
-    """One file of a load: the system it came from, its name as received and the SHA-256 of its bytes."""
+    """One file of a load: the system it came from, its name as received, the SHA-256 of its bytes, and the mapping it was
+    read by (`sensum/1@fingerprint`; a loader file has none)."""
 
     system: str
     name: str
     sha256: str
     size: int
+    mapping: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,13 +83,21 @@ def keep(instance: Instance, system: str, name: str, path: Path) -> ReceivedFile
     return received
 
 
+def forget(instance: Instance, files: Sequence[ReceivedFile]) -> None:
+    """Removes the bytes of files that no load has: of what was only looked at nothing is kept."""
+    received = {file.sha256 for load in loads(instance) for file in load.files}
+    for file in files:
+        if file.sha256 not in received:
+            archived_path(instance, file.sha256).unlink(missing_ok=True)
+
+
 def mapping_copy(instance: Instance, version: str, fingerprint: str) -> Path:
     """Where the mapping file of that version lies as it was when it read a file."""
     return instance.archive / "mappings" / fingerprint / f"{version}.yaml"
 
 
 def keep_mapping(instance: Instance, version: str, fingerprint: str, path: Path) -> None:
-    """Copies a mapping file into the archive under its fingerprint, so that a row can be traced after it is edited."""
+    """Copies a mapping file into the archive under its fingerprint: what it read is read so again when it is edited."""
     target = mapping_copy(instance, version, fingerprint)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +114,8 @@ def newest_before(instance: Instance, moment: datetime) -> int:
 def copy_through(instance: Instance, copy: Instance, load_id: int) -> None:
     """Gives an empty instance the loads through that one, as if none had come since; the files stay where they lie."""
     copy.archive.mkdir(parents=True)
-    (copy.archive / "files").symlink_to(instance.archive / "files", target_is_directory=True)
+    for folder in ("files", "mappings"):
+        (copy.archive / folder).symlink_to(instance.archive / folder, target_is_directory=True)
     lines = (instance.archive / MANIFEST).read_text(encoding="utf-8").splitlines(keepends=True)
     (copy.archive / MANIFEST).write_text("".join(lines[:load_id]), encoding="utf-8")
 

@@ -158,7 +158,7 @@ def _checked(
         said.append("Filen har ingen rækker, så indholdet er ikke prøvet.")
     if faulty:
         said.append(f"{_rows_told(faulty, first_faulty)} har ikke samme felter som overskriften og afvises.")
-    said += _few([drift.sentence for drift in found if drift.kind == NEW], "nye kolonner")
+    said += _few([drift.sentence for drift in found if drift.kind == NEW])
     said += [drift.sentence for drift in found if drift.kind != NEW]
     said += [sentence for _, sentence in refused]
     unfit = changed or faulty or refused or not read or any(drift.kind != NEW for drift in found)
@@ -174,10 +174,9 @@ def _checked(
     return Findings(not unfit, tuple(said), proposal)
 
 
-def _few(sentences: list[str], what: str) -> list[str]:
-    if len(sentences) <= NEW_SHOWN:
-        return sentences
-    return [*sentences[:NEW_SHOWN], f"Og {len(sentences) - NEW_SHOWN} andre {what}."]
+def _few(new: list[str]) -> list[str]:
+    more = len(new) - NEW_SHOWN
+    return new if more <= 0 else [*new[:NEW_SHOWN], f"Og {more} {'ny kolonne' if more == 1 else 'nye kolonner'} mere."]
 
 
 def _rows_told(count: int, first: int) -> str:

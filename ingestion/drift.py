@@ -117,7 +117,9 @@ def drift_of(
     for column in new:
         if column not in renamed.values():
             remedy = _remedy(mapping, "Beskriv den i mapningen, hvis den skal bruges", "Ret navnet, hvis den skal bruges")
-            sentence = f"Kolonnen «{column}» er ny: den gemmes, men bruges ikke. {remedy}"
+            # Of XML and JSON only what the layout names is read; the file itself is in the archive.
+            fate = "læses ikke" if mapping.format in ("xml", "json") else "gemmes, men bruges ikke"
+            sentence = f"Kolonnen «{column}» er ny: den {fate}. {remedy}"
             found.append(Drift(NEW, column, sentence))
     for column in mapping.columns:
         if column in there and column in columns:

@@ -41,10 +41,22 @@ class ProcessEffect:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """How many rows of a file would be refused for one reason in one column; `message` says what to do and quotes no cell."""
+
+    name: str
+    reason: str
+    column: str
+    message: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Effect:
-    """All that would change; `files` as the load itself would report them, `left` the rows an undoing would leave."""
+    """All that would change; `files` as the load itself would report them."""
 
     files: tuple[FileReport, ...]
+    refused: tuple[Refused, ...]
     tables: tuple[TableEffect, ...]
     processes: tuple[ProcessEffect, ...]
 
@@ -60,7 +72,14 @@ def effect_of(
 ) -> Effect:  # fmt: skip
     """What taking `files`, as (system, name, place), in or undoing the load `undoes` would change, for delivery months up to
     the one of `through`. A file that cannot be read is reported with its fault, the others counted without it."""
-    kept = [archive.keep(instance, system, name, path) for system, name, path in files]
+    looked_at = [archive.keep(instance, system, name, path) for system, name, path in files]
+    try:
+        return _effect(con, instance, engine, through, dated, list(looked_at), undoes)
+    finally:
+        archive.forget(instance, looked_at)
+
+
+def _effect(con, instance: Instance, engine: Engine, through: date, dated: str, kept: list, undoes: int) -> Effect:
     unreadable: list[FileReport] = []
     _worth(con, instance, engine, through, "worth_before")
     while True:
@@ -68,16 +87,21 @@ def effect_of(
         try:
             load = archive.next_load(instance, "", dated, kept, undoes)
             apply_load(con, instance, load)
-            tables = tuple(_table_effects(con, load.load_id))
+            tables = tuple(table_effects(con, load.load_id))
+            refused = tuple(Refused(*row) for row in con.execute(_REFUSED, [load.load_id]).fetchall())
             _worth(con, instance, engine, through, "worth_after")
             processes = tuple(ProcessEffect(*row) for row in con.execute(_PROCESSES).fetchall())
-            return Effect((*reports(con, load.load_id), *unreadable), tables, processes)
+            return Effect((*reports(con, load.load_id), *unreadable), refused, tables, processes)
         except UnreadableFile as fault:
-            unreadable.append(FileReport(fault.file.name, fault=str(fault), sha256=fault.file.sha256))
+            unreadable.append(FileReport(fault.file.name, fault=str(fault), sha256=fault.file.sha256, system=fault.file.system))
             kept.remove(fault.file)
         finally:
             con.execute("ROLLBACK")
 
+
+_REFUSED = """
+    SELECT file_name, reason, column_name, message, count(*) FROM quarantine.refused WHERE load_id = ? AND closed_by_load IS NULL
+    GROUP BY ALL ORDER BY file_name, count(*) DESC, reason, column_name"""
 
 _PROCESSES = """
     WITH compared AS (
@@ -98,7 +122,8 @@ def _worth(con, instance: Instance, engine: Engine, through: date, name: str) ->
     )
 
 
-def _table_effects(con, load_id: int) -> Iterator[TableEffect]:
+def table_effects(con: duckdb.DuckDBPyConnection, load_id: int) -> Iterator[TableEffect]:
+    """What a load that is applied has changed."""
     for contract in contracts().values():
         table = contract.table
         same = " AND ".join(f"s.{k} IS NOT DISTINCT FROM h.{k}" for k in contract.key)

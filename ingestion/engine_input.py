@@ -9,11 +9,12 @@ import pyarrow as pa
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from ingestion import rules as quality_rules
 from ingestion.known import bind_known, end_of_day, known_load
 from settlement.engine.settle import INPUTS
 from settlement.faults import StateFault
 from settlement.instance import Instance
-from settlement.ledger import decisions, holds, manual, mirror
+from settlement.ledger import decisions, holds, manual, mirror, overrides
 from settlement.ledger.models import Decision
 from settlement.reference import account_rules, municipality_names
 
@@ -51,10 +52,11 @@ def bind(
 ) -> None:  # fmt: skip
     """Binds every table of `settle.INPUTS`; with `only_line` the facts of that one service line, with `known_on` what was
     known at the end of that day, with `before` (UTC without zone) of the register what was written before that moment."""
-    canonical, refused = "canonical", "quarantine.refused"
+    canonical, refused, finding, through_load = "canonical", "quarantine.refused", "quality.finding", None
     if known_on:
-        bind_known(con, known_load(con, known_on))
-        canonical, refused, before = "known", "known.refused", end_of_day(known_on)
+        through_load = known_load(con, known_on)
+        bind_known(con, through_load)
+        canonical, refused, finding, before = "known", "known.refused", "known.finding", end_of_day(known_on)
     _bind_manual(con, engine, canonical, before)
     for table, columns in INPUTS.items():
         if table not in FROM_ELSEWHERE:
@@ -73,19 +75,27 @@ def bind(
     with Session(engine) as session:
         held = holds.in_force(session, before)
         made = session.scalars(select(Decision).where(Decision.decided_at < before)).all()
+        overridden = overrides.in_force(session, before)
     _bind_rows(con, "allowed_late", INPUTS["allowed_late"], [pa.string(), pa.date32(), pa.string()], [
         [d.service_line_id, d.delivery_month, d.counterparty] for d in made if d.kind == decisions.ALLOW_LATE
     ])  # fmt: skip
     _bind_rows(con, "set_aside", ("file_hash", "row"), [pa.string(), pa.int64()], [
         [d.file_hash, d.row] for d in made if d.kind == decisions.SET_ASIDE
     ])  # fmt: skip
-    # A refused row of a stored line parks it until it is replaced or set aside (loader.md).
+    _bind_rows(con, "overridden", ("rule", "key"), [pa.string()] * 2, [[o.rule, o.finding_key] for o in overridden])
+    parking = [[rule] for rule in quality_rules.parking(con, instance, through_load)]
+    _bind_rows(con, "parking_rule", ("rule",), [pa.string()], parking)
+    # A refused row of a stored line parks it until it is replaced or set aside (loader.md); so does an open finding of a
+    # rule that the municipality lets park, until it is overridden.
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE refused_line AS
         SELECT DISTINCT q.service_line_id FROM {refused} q
         JOIN {canonical}.service_line l ON l.service_line_id = q.service_line_id
         WHERE q.closed_by_load IS NULL
-        AND NOT EXISTS (FROM set_aside s WHERE s.file_hash = q.file_hash AND s.row = q.row)""")
+        AND NOT EXISTS (FROM set_aside s WHERE s.file_hash = q.file_hash AND s.row = q.row)
+        UNION
+        SELECT f.service_line_id FROM {finding} f SEMI JOIN parking_rule p ON p.rule = f.rule
+        WHERE f.closed_load IS NULL AND NOT EXISTS (FROM overridden o WHERE o.rule = f.rule AND o.key = f.key)""")
     _bind_rows(con, "held", ("service_line_id", "cpr", "counterparty", "from_month"), [pa.string()] * 3 + [pa.date32()], [
         [h.service_line_id, h.cpr, h.counterparty, h.from_month] for h in held
     ])  # fmt: skip

@@ -9,9 +9,10 @@ counted as outdated. A key missing from a whole extract is withdrawn, where an e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 
 import duckdb
 
@@ -37,10 +38,12 @@ class Stage:
 
 
 def judge(
-    con: duckdb.DuckDBPyConnection, load_id: int, dated: date, stages: dict[str, Stage], municipalities: Sequence[str]
-) -> None:
+    con: duckdb.DuckDBPyConnection, load_id: int, dated: date, stages: dict[str, Stage], municipalities: Sequence[str],
+    refusing: Mapping[str, Sequence[Rule]] = MappingProxyType({}),
+) -> None:  # fmt: skip
     """Judges every row of a load and applies the good ones; the caller holds the transaction and has filled `temp.load_file`
-    (number, file_hash, dated, superseded: a newer whole extract of its kind is stored).
+    (number, file_hash, dated, superseded: a newer whole extract of its kind is stored). `refusing`: rules by table, over the
+    merged row `r`, that the instance has raised to refusals.
 
     Leaves `temp.judged`, one row per judged row (table_name, _file, _row, _retry, refused, outdated), and `temp.missing`, one
     row per kind of whole extract and table (_file, table_name, missing, living: rows withdrawn, and rows before).
@@ -55,17 +58,17 @@ def judge(
             [table, WAITS_FOR_PARENT],
         ).fetchone()[0]  # fmt: skip
         if table in stages or waiting:
-            _judge_table(con, load_id, dated, stages.get(table, Stage(contract)), municipalities)
+            _judge_table(con, load_id, dated, stages.get(table, Stage(contract)), municipalities, refusing.get(table, ()))
     for table in USED_BY_LINES:
         if table in stages:
             _withdraw_unused(con, load_id, contracts()[table])
 
 
-def _judge_table(con, load_id, dated, stage: Stage, municipalities) -> None:
+def _judge_table(con, load_id, dated, stage: Stage, municipalities, refusing: Sequence[Rule]) -> None:
     contract = stage.contract
     _stage(con, contract, stage)
     _read(con, contract, municipalities)
-    rules = _rules(contract)
+    rules = _rules(contract, refusing)
     _merge(con, contract, rules)
     for kind, numbers in stage.whole.items():
         _withdraw_missing(con, contract, dated, kind, numbers)
@@ -196,7 +199,7 @@ def _merge(con, contract: Contract, rules: list[Rule]) -> None:
             false AS _missing,
             _stored_withdrawn IS NULL OR _stored_withdrawn <> _withdraw OR {" OR ".join(changed) or "false"} AS _changes,
             CASE WHEN NOT _outdated THEN CASE {refusing} END END AS _rule, _fault
-        FROM beside""")
+        FROM beside r""")
 
 
 def _withdraw_missing(con, contract: Contract, dated: date, kind: tuple[str, str], numbers: list[int]) -> None:
@@ -238,7 +241,7 @@ class Rule:
     message: str
 
 
-def _rules(contract: Contract) -> list[Rule]:
+def _rules(contract: Contract, refusing: Sequence[Rule]) -> list[Rule]:
     """The refusals of a table in order of precedence: the first that holds is the reason given. Overlaps come last."""
     key = ", ".join(c.loader for c in contract.key_columns)
     key_text = " || ' / ' || ".join(f"coalesce(t_{k}, '')" for k in contract.key)
@@ -278,6 +281,7 @@ def _rules(contract: Contract) -> list[Rule]:
         value = f"coalesce(t_{end.name}, {end.name}::VARCHAR, '')"
         ends_first = f"NOT _withdraw AND {end.name} < {start.name}"
         rules.append(Rule(ends_first, "ugyldig_periode", _text(end.loader), value, _text(backwards)))
+    rules += refusing
     if contract.level:
         overlap = (
             "Perioden overlapper en anden på samme niveau, hvor slutdatoen er angivet. "

@@ -18,7 +18,7 @@ from settlement.instance import Instance
 @dataclass(frozen=True)
 class FileReport:
     """What became of one received file. `fault` is set where it could not be read at all, `held` where it waits for a
-    person because of all that it would withdraw; then nothing of it was taken in. `sha256` is its content's."""
+    person because of all that it would withdraw, of `rows_living`; then nothing of it was taken in. `sha256` is its content's."""
 
     name: str
     rows_read: int = 0
@@ -33,6 +33,8 @@ class FileReport:
     fault: str = ""
     held: str = ""
     sha256: str = ""
+    system: str = ""
+    rows_living: int = 0
 
 
 def receive(
@@ -58,7 +60,7 @@ def receive(
         load = archive.next_load(instance, received_by, dated, kept)
         con.execute("BEGIN")
         try:
-            apply_load(con, instance, load)
+            load = apply_load(con, instance, load)
             held = _held(con, instance, load, released)
             if not held:
                 # In this order: a load in the manifest that the warehouse has not is replayed.
@@ -67,7 +69,8 @@ def receive(
                 return load.load_id, reports(con, load.load_id) + refused
         except UnreadableFile as unreadable:
             con.execute("ROLLBACK")
-            refused.append(FileReport(unreadable.file.name, fault=str(unreadable), sha256=unreadable.file.sha256))
+            file = unreadable.file
+            refused.append(FileReport(file.name, fault=str(unreadable), sha256=file.sha256, system=file.system))
             kept.remove(unreadable.file)
             continue
         except BaseException:
@@ -82,15 +85,10 @@ def receive(
 def undo(
     con: duckdb.DuckDBPyConnection, instance: Instance, undone: int, *, dated: str, received_by: str, reason: str
 ) -> archive.Load:
-    """Undoes a load by a new one. Raises InputFault where there is no such load, StateFault where it is undone already."""
-    received = archive.loads(instance)
-    if not 0 < undone <= len(received):
-        raise InputFault(f"Indlæsning {undone} findes ikke. Se numrene på Datakvalitet.")
+    """Undoes a load by a new one. Raises InputFault where there is no such load or no reason, StateFault where it is undone."""
     if not reason.strip():
         raise InputFault("En fortrydelse skal have en begrundelse.")
-    standing = [load for load in received if load.undoes == undone and not any(x.undoes == load.load_id for x in received)]
-    if standing:
-        raise StateFault(f"Indlæsning {undone} er allerede fortrudt i indlæsning {standing[0].load_id}.")
+    demand_standing(instance, undone)
     load = archive.next_load(instance, received_by, dated, [], undone, reason)
     con.execute("BEGIN")
     try:
@@ -103,6 +101,16 @@ def undo(
     return load
 
 
+def demand_standing(instance: Instance, undone: int) -> None:
+    """Raises InputFault where there is no such load, StateFault where it is undone already."""
+    received = archive.loads(instance)
+    if not 0 < undone <= len(received):
+        raise InputFault(f"Indlæsning {undone} findes ikke. Se numrene på siden Indlæsning.")
+    standing = [load for load in received if load.undoes == undone and not any(x.undoes == load.load_id for x in received)]
+    if standing:
+        raise StateFault(f"Indlæsning {undone} er allerede fortrudt i indlæsning {standing[0].load_id}.")
+
+
 def _held(con, instance: Instance, load: archive.Load, released: Collection[str]) -> list[FileReport]:
     """A report per whole extract that would withdraw too much."""
     bounds = instance.bounds
@@ -111,11 +119,11 @@ def _held(con, instance: Instance, load: archive.Load, released: Collection[str]
         GROUP BY file_hash HAVING sum(missing) > $keys OR sum(missing) * 100 > sum(living) * $pct""",
         {"keys": bounds.withdrawn_keys, "pct": bounds.withdrawn_pct},
     ).fetchall()
-    names = {file.sha256: file.name for file in load.files}
+    files = {file.sha256: file for file in load.files}
     return [
         FileReport(
-            names[sha256], rows_withdrawn=missing, sha256=sha256,
-            held=f"{names[sha256]}: udtrækket mangler {missing} af {living} rækker, som derved ville blive trukket tilbage. "
+            files[sha256].name, rows_withdrawn=missing, rows_living=living, sha256=sha256, system=files[sha256].system,
+            held=f"{files[sha256].name}: udtrækket mangler {missing} af {living} rækker, som derved ville blive trukket tilbage. "
             f"Det er holdt tilbage. Bestil det igen, eller frigiv det med «afregning extract release {sha256[:12]}».",
         )
         for sha256, missing, living in over if sha256 not in released
@@ -126,13 +134,14 @@ def reports(con: duckdb.DuckDBPyConnection, load_id: int) -> list[FileReport]:
     """What became of each file of a load that is applied."""
     rows = con.execute(
         """SELECT c.name, c.rows_read, rows_accepted, rows_quarantined, rows_outdated, rows_unmapped, rows_warned, rows_withdrawn,
-            f.unknown_columns, f.remarks, c.file_hash
+            f.unknown_columns, f.remarks, c.file_hash, f.system
         FROM quarantine.file_count c JOIN raw.file f USING (load_id, file_hash, name)
         WHERE load_id = ? ORDER BY c.name, c.file_hash""",
         [load_id],
     ).fetchall()
     return [
-        FileReport(*row[:8], unknown_columns=tuple(row[8]), remarks=tuple(row[9]), sha256=row[10]) for row in rows
+        FileReport(*row[:8], unknown_columns=tuple(row[8]), remarks=tuple(row[9]), sha256=row[10], system=row[11])
+        for row in rows
     ]
 
 

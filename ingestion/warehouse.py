@@ -9,11 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import duckdb
 
-from ingestion import archive
+from ingestion import archive, rules
 from ingestion.applying import apply_load
 from ingestion.contract import contracts
 from settlement.faults import StateFault
@@ -29,7 +28,8 @@ CREATE SCHEMA history;
 CREATE SCHEMA known;
 CREATE SCHEMA quarantine;
 CREATE TABLE raw.load (
-    load_id BIGINT PRIMARY KEY, system VARCHAR, received_at TIMESTAMP, received_by VARCHAR, dated DATE);
+    load_id BIGINT PRIMARY KEY, system VARCHAR, received_at TIMESTAMP, received_by VARCHAR, dated DATE,
+    undoes BIGINT);
 CREATE TABLE raw.file (
     load_id BIGINT, file_hash VARCHAR, name VARCHAR, system VARCHAR, dataset VARCHAR, rows_read BIGINT,
     columns VARCHAR[], unknown_columns VARCHAR[], mapping VARCHAR, extract VARCHAR, remarks VARCHAR[]);
@@ -58,7 +58,8 @@ CREATE VIEW known.refused AS
 """
 
 # The canonical row in force, the versions before it with the load that replaced each, and both as of a load. `dated` is the
-# newest extract date that said so, and no part of what was known at a load; a row withdrawn because a whole extract had it not has no source row.
+# newest extract date that said so, and no part of what was known at a load; a row withdrawn because a whole extract had it
+# not has no source row.
 CANONICAL = """
 CREATE TABLE canonical.{table} (
     {columns}, withdrawn BOOLEAN NOT NULL, source_file VARCHAR, source_row BIGINT, load_id BIGINT, dated DATE);
@@ -91,27 +92,28 @@ def open_warehouse(instance: Instance) -> Iterator[duckdb.DuckDBPyConnection]:
     try:
         con.execute("SET preserve_insertion_order = true")
         con.execute(f"SET memory_limit = '{MEMORY}'")
-        _lay_out(con)
+        _lay_out(con, instance)
+        rules.write_rules(con, instance)
         catch_up(con, instance)
         yield con
     finally:
         con.close()
 
 
-@cache
-def _layout() -> tuple[str, str]:
-    """The SQL that lays an empty warehouse out, and its hash: the layout's version."""
+def _layout(instance: Instance) -> tuple[str, str]:
+    """The SQL that lays an empty warehouse out, and its hash: the layout's version. It covers
+    the rules of quality, and what of the instance's settings they depend on."""
     tables = [
         CANONICAL.format(table=c.table, columns=", ".join(f"{column.name} {column.duckdb_type}" for column in c.columns))
         for c in contracts().values()
     ]
-    sql = "".join([SCHEMA, *tables, AFTER_TABLES])
+    sql = "".join([SCHEMA, *tables, AFTER_TABLES, rules.layout(instance)])
     return sql, hashlib.sha256(sql.encode()).hexdigest()
 
 
-def _lay_out(con: duckdb.DuckDBPyConnection) -> None:
+def _lay_out(con: duckdb.DuckDBPyConnection, instance: Instance) -> None:
     """Lays the warehouse out. One of another layout, an earlier version's, is emptied: the archive fills it again."""
-    sql, version = _layout()
+    sql, version = _layout(instance)
     found = con.execute("SELECT comment FROM duckdb_tables() WHERE schema_name = 'raw' AND table_name = 'load'").fetchone()
     if found == (version,):
         return

@@ -10,7 +10,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from orchestration import arguments, contract_command, hands, lineage_commands
+from orchestration import arguments, contract_command, hands, intake_commands, lineage_commands, quality_commands
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,8 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         "--finance", choices=("opus", "prisme", "oes"), default="opus", help="kommunens økonomisystem"
     )
 
-    load = command("load", _load, "tager indlæsningsfiler ind")
-    load.add_argument("paths", nargs="+", type=Path, metavar="STI", help="fil, mappe eller zip")
+    intake_commands.add_commands(commands)
 
     command("run", _run, "alt, der venter: indlæsning, kontrol, forslag og marts")
 
@@ -82,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     seen.add_argument("proposal", type=int, nargs="?", metavar="FORSLAG", help="ellers alle åbne")
 
     hands.add_commands(commands)
+    quality_commands.add_commands(commands)
     contract_command.add_commands(commands)
     lineage_commands.add_commands(commands)
 
@@ -121,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     up = command("up", _up, "starter Dagster og dashboards")
     up.add_argument("--dagster-port", type=int, default=3000)
     up.add_argument("--dashboard-port", type=int, default=8501)
+    up.add_argument("--auditor-port", type=int, default=3001, help="Dagster for revisorer, hvor intet kan ændres")
     return parser
 
 
@@ -164,43 +165,6 @@ def _demo(options) -> int:
         print(f"{rows:>10}  {name}")
     print(f"Heraf med fejl, som gaten skal fange: {sum(planted['rows'] for planted in summary['dirty'])} rækker.")
     return 0
-
-
-def _load(options) -> int:
-    from ingestion.archive import LOADER, loads
-    from ingestion.packed import find_files
-    from ingestion.receiving import receive, scratch_folder
-    from ingestion.warehouse import open_warehouse
-    from orchestration.pipeline import book_opening, judge_unjudged
-    from settlement.instance import open_instance
-    from settlement.ledger.register import open_register
-
-    instance = open_instance()
-    engine = open_register(instance)
-    known = {file.sha256: load.load_id for load in loads(instance) for file in load.files}
-    with scratch_folder() as scratch, open_warehouse(instance) as con:
-        found = [(LOADER, name, path) for given in options.paths for name, path in find_files(given, Path(scratch))]
-        load_id, reports = receive(
-            con, instance, found, dated=date.today().isoformat(), received_by=getpass.getuser(), progress=_say
-        )
-        judge_unjudged(con, instance, engine)
-        book_opening(con, instance, engine)
-    for report in reports:
-        if report.fault:
-            print(f"afregning: {report.fault}", file=sys.stderr)
-            continue
-        print(
-            f"{report.name}: {report.rows_read} rækker læst, {report.rows_accepted} modtaget, "
-            f"{report.rows_quarantined} i karantæne, {report.rows_warned} med advarsel"
-        )
-        if report.unknown_columns:
-            print(f"{report.name}: ukendte kolonner er gemt, men ikke brugt: {', '.join(report.unknown_columns)}")
-    for file in loads(instance)[load_id - 1].files if load_id else ():
-        if earlier := known.get(file.sha256):
-            print(f"{file.name} er modtaget før, i indlæsning {earlier}; kun rækker, der er ændret siden, ændres tilbage.")
-    if not reports:
-        print("Der var ingen filer at indlæse.")
-    return 1 if any(report.fault for report in reports) else 0
 
 
 def _run(options) -> int:
@@ -455,7 +419,7 @@ def _up(options) -> int:
     from orchestration.serve import serve
     from settlement.instance import open_instance
 
-    return serve(open_instance(), options.dagster_port, options.dashboard_port)
+    return serve(open_instance(), options.dagster_port, options.dashboard_port, options.auditor_port)
 
 
 def _say(sentence: str) -> None:

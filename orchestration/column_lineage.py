@@ -246,10 +246,12 @@ def _beside(fillings: Fillings) -> Iterator[TableNode]:
         "quarantine.refused": "One refused row of a file: where it stands, why it is refused, and what to do about it.",
         "quarantine.warned": "One warning about an accepted row.",
         "quarantine.file_count": "One file of one load, with its rows counted by outcome.",
+        "quality.rule": "One rule of data quality, with what the municipality asks of it.",
+        "quality.finding": "One stretch of loads through which a standing rule found a row.",
         "settlement.calendar_day": "One calendar day, with the weekdays and thirtieths up to and including it.",
         "settlement.manual_line": "One manual line that two people have decided, with the service line it is settled as.",
         "reference.municipality": "One municipality or region by its code, without leading zeros.",
-        "reference.account_rules": "One dated posting rule, of data/reference or the municipality's own.",
+        "reference.account_rules": "One dated posting rule of the municipality's own reference/account_rules.csv.",
     }.items()}  # fmt: skip
     for name in (*FOR_MARTS, "manual_line"):
         said[f"register.{name}"] = (_grain(name), types[f"register.{name}"], origins_of.get(f"register.{name}", {}))
@@ -305,7 +307,7 @@ def _copied(table: str, columns: Iterable[str], by: str) -> dict[str, list[Origi
 
 
 def _of_receipt(fillings: Fillings) -> dict[str, dict[str, list[Origin]]]:
-    gate, counting = "ingestion/gate.py", "ingestion/applying.py"
+    gate, counting, judging = "ingestion/gate.py", "ingestion/applying.py", "ingestion/rules.py"
     cells, keys, rows, lines = [], [], [], []
     for declared in contracts().values():
         for filling in fillings[declared.table]:
@@ -327,6 +329,11 @@ def _of_receipt(fillings: Fillings) -> dict[str, dict[str, list[Origin]]]:
             "rows_quarantined": [Origin("quarantine.refused", "row", counting)],
             "rows_unmapped": [Origin("raw.file", "rows_read", counting)],
             "rows_warned": [Origin("quarantine.warned", "row", counting)],
+        },
+        "quality.finding": _copied("quality.rule", ("rule", "table_name", "message"), judging) | {
+            "key": _once(keys), "service_line_id": _once(lines), "row": rows,
+            "file_hash": [Origin("raw.file", "file_hash", judging, True)],
+            **{c: [Origin("raw.load", "load_id", judging, True)] for c in ("opened_load", "closed_load")},
         },
     }  # fmt: skip
 

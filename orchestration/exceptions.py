@@ -19,7 +19,7 @@ HEADER = (
 PARKED = {
     "mangler_takst": "Der er ingen takst på mindst én dag med vægt. Send taksten; måneden afregnes derefter.",
     "mangler_betaler": "Der er ingen betaler på mindst én dag med vægt. Send betaleren; måneden afregnes derefter.",
-    "afventer_rettelse": "En afvist række hører til ydelsen. Send den rettet, eller sæt den til side.",
+    "afventer_rettelse": "En afvist række eller et fund hører til ydelsen. Ret det i kilden, eller sæt det til side.",
     "tilbageholdt": "En person holder ydelsen, borgeren eller modparten tilbage. Ophæv det, når sagen er afklaret.",
     "for_sent": "Kravet er rejst efter fristen. En controller afgør med en begrundelse, om det skal med.",
 }

@@ -68,5 +68,5 @@ def _lineage(options) -> int:
     home = home_folder()
     instance = open_instance(home) if (home / "settings.toml").exists() else None
     tables, columns, links = export(graph(instance), options.out)
-    print(f"{tables} tabeller, {columns} kolonner og {links} forbindelser er skrevet i {options.out}. Åbn {options.out / 'index.html'}")
+    print(f"{tables} tabeller, {columns} kolonner og {links} forbindelser. Åbn {options.out / 'index.html'} i en browser.")
     return 0

@@ -17,16 +17,18 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from ingestion import archive, landing
+from ingestion.effect import effect_of
 from ingestion.engine_input import bind, bind_parties
 from ingestion.quality import judge_loads
 from ingestion.receiving import FileReport, receive
 from settlement.engine import settle
 from settlement.engine.calendar import add_months
 from settlement.instance import Instance
-from settlement.ledger import bulk
-from settlement.ledger.models import Base, GateVerdict, Proposal
+from settlement.ledger import bulk, extracts
+from settlement.ledger.models import GateVerdict, Proposal, relation
 from settlement.ledger.opening import book_opening_entries
 from settlement.ledger.proposals import propose, propose_withdrawal
+from settlement.ledger.register import now, writing
 from settlement.processes import PROCESSES, TIMINGS
 from settlement.reference import municipality_names
 
@@ -38,24 +40,43 @@ FROM_ENGINE = ("piece", "day_weight", "calendar_day", "manual_line")
 FOR_MARTS = {
     "settlement_run": "booked_at", "document": "settlement_run", "ledger_line": "settlement_run",
     "proposal": "created_at", "parked_line": "proposal", "gate_verdict": "judged_at",
+    "quality_override": "decided_at", "quality_override_confirmation": "confirmed_at",
 }  # fmt: skip
 
 
 def ingest(
-    con: duckdb.DuckDBPyConnection, instance: Instance, progress: Progress
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, progress: Progress, *, through: date
 ) -> list[tuple[int | None, list[FileReport]]]:
     """Takes every waiting delivery in and judges its rows; returns load id and reports of each. A landing place that cannot
-    be reached is reported as a file with a fault, and the others go on."""
+    be reached is reported as a file with a fault, and the others go on. What is held back is kept in the register, with what
+    it would move in delivery months up to that of `through`; what a person has released goes in."""
     seen = landing.look(instance)
     done: list[tuple[int | None, list[FileReport]]] = [_not_taken(seen, progress)]
+    held: list[extracts.HeldExtract] = []
     for dated, files in seen.deliveries.items():
         progress(f"Levering {dated}: {len(files)} filer")
+        with Session(engine) as session:
+            released = extracts.released(session, date.fromisoformat(dated))
         with landing.fetched(instance, files) as delivery:
             done.append(_not_taken(delivery, progress))
-            done.append(
-                receive(con, instance, delivery.files, dated=dated, received_by=SYSTEM_USER, progress=progress)
+            load_id, reports = receive(
+                con, instance, delivery.files, dated=dated, received_by=SYSTEM_USER, released=released, progress=progress
             )
+        done.append((load_id, reports))
+        held += [_held(con, instance, engine, report, dated, through) for report in reports if report.held]
+    with writing(engine) as session:
+        extracts.hold(session, held, saw_all=not any(report.fault for _, reports in done for report in reports))
     return done
+
+
+def _held(con, instance: Instance, engine: Engine, report: FileReport, dated: str, through: date) -> extracts.HeldExtract:
+    """A held extract, with what it alone would move now."""
+    file = (report.system, report.name, archive.archived_path(instance, report.sha256))
+    effect = effect_of(con, instance, engine, through=through, dated=dated, files=[file])
+    return extracts.HeldExtract(
+        system=report.system, name=report.name, sha256=report.sha256, dated=date.fromisoformat(dated),
+        rows_withdrawn=report.rows_withdrawn, rows_living=report.rows_living, moved_oere=effect.moved_oere, held_at=now(),
+    )  # fmt: skip
 
 
 def _not_taken(found: landing.Look | landing.Fetched, progress: Progress) -> tuple[None, list[FileReport]]:
@@ -172,7 +193,7 @@ def last_load_id(instance: Instance) -> int:
 
 
 def _copy_register_table(con, engine: Engine, name: str, before: datetime | None) -> int:
-    table = Base.metadata.tables[name]
+    table = relation(name)
     query = select(table).where(_written(name, before)) if before else select(table)
     with engine.connect() as connection:
         return bulk.load(con, f"ledger.{name}", bulk.read(connection, query))
@@ -180,10 +201,10 @@ def _copy_register_table(con, engine: Engine, name: str, before: datetime | None
 
 def _written(name: str, before: datetime):
     """Which rows of a register's table were written before a moment."""
-    table, by = Base.metadata.tables[name], FOR_MARTS[name]
+    table, by = relation(name), FOR_MARTS[name]
     if by in table.c:
         return table.c[by] < before
-    parent = Base.metadata.tables[by]
+    parent = relation(by)
     (key,) = parent.primary_key
     return table.c[key.name].in_(select(key).where(_written(by, before)))
 

@@ -23,7 +23,7 @@ WRITER = "warehouse_writer"  # the pool: one step at a time has the warehouse, a
 DATA, SETTLEMENT = "team:data", "team:afregning"
 
 # The middle part of an asset key [layer, domain, name]. A dbt model says its own with `meta: {domain: …}`.
-DOMAINS = {"quarantine": "gate", "settlement": "engine", "ledger": "register", "reference": "national"}
+DOMAINS = {"quarantine": "gate", "quality": "rules", "settlement": "engine", "ledger": "register", "reference": "national"}
 CANONICAL_DOMAINS = {
     "catalogue": ("catalogue_item", "rate", "offer"),
     "case": (

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from orchestration.pipeline import last_load_id
 from settlement.instance import Instance
+from settlement.ledger import extracts
 from settlement.ledger.lines_file import money_text
 from settlement.ledger.models import Proposal
 from settlement.ledger.proposals import has_same_lines, newest_proposals
@@ -66,6 +67,7 @@ def run_pipeline(instance: Instance, *, today: date, progress: Callable[[str], N
     done = {event.step_key for event in result.all_events if event.is_step_success}
     if "ingestion" in done:
         _print_deliveries(instance, load_before)
+        _print_held(register)
     if {f"settlement__{process}__proposal" for process in PROCESSES} <= done:
         _print_proposals(instance, _newest(register), before)
     if "published__marts__build" in done:
@@ -162,6 +164,12 @@ def _print_deliveries(instance: Instance, load_before: int) -> None:
         )
     if not loads:
         print("Ingen nye filer.")
+
+
+def _print_held(register) -> None:
+    with Session(register) as session:
+        for extract in extracts.waiting(session):
+            print(extracts.told(*extract))
 
 
 def _print_proposals(instance: Instance, proposals: list[Proposal], before: dict[tuple[str, str], Proposal]) -> None:

@@ -1,4 +1,5 @@
-"""`afregning up`: the Dagster UI with its daemon, and the dashboards, on this machine only, until it is stopped."""
+"""`afregning up`: the Dagster UI with its daemon, the same for auditors, who can change nothing, and the dashboards; on this
+machine only, until it is stopped."""
 
 from __future__ import annotations
 
@@ -22,14 +23,15 @@ HOST = "127.0.0.1"
 SECONDS_TO_START, SECONDS_TO_STOP = 180, 15
 
 
-def serve(instance: Instance, dagster_port: int, dashboard_port: int) -> int:
-    """Starts both, prints their addresses when they answer, and waits; Ctrl-C or SIGTERM ends all that was started.
+def serve(instance: Instance, dagster_port: int, dashboard_port: int, auditor_port: int) -> int:
+    """Starts them, prints their addresses when they answer, and waits; Ctrl-C or SIGTERM ends all that was started.
 
     Raises StateFault where a port is taken, or where one of them does not start or stops by itself.
     """
     from orchestration.dbt_build import prepare_manifest
 
-    for port, option in ((dagster_port, "--dagster-port"), (dashboard_port, "--dashboard-port")):
+    options = {"--dagster-port": dagster_port, "--auditor-port": auditor_port, "--dashboard-port": dashboard_port}
+    for option, port in options.items():
         if _answers(port):
             raise StateFault(f"Port {port} er optaget. Vælg en anden med {option}.")
     prepare_manifest()
@@ -39,6 +41,7 @@ def serve(instance: Instance, dagster_port: int, dashboard_port: int) -> int:
         "Dagster": (dagster_port, "/server_info", [
             "dagster", "dev", "-w", str(ROOT / "workspace.yaml"), "-h", HOST, "-p", str(dagster_port),
         ]),
+        "Dagster for revisorer": (auditor_port, "/server_info", auditor_command(auditor_port)),
         "Dashboards": (dashboard_port, "/_stcore/health", [
             "streamlit", "run", str(ROOT / "dashboards" / "app.py"), "--server.port", str(dashboard_port),
             "--server.address", HOST, "--server.headless", "true",
@@ -49,7 +52,7 @@ def serve(instance: Instance, dagster_port: int, dashboard_port: int) -> int:
         signal.signal(number, _stop)
     try:
         for name, (_, _, command) in services.items():
-            started[name] = _start(command, instance, logs / f"{name.lower()}.log")
+            started[name] = _start(command, instance, _log(logs, name))
         for name, (port, path, _) in services.items():
             _wait_for(name, started[name], f"http://{HOST}:{port}{path}", logs)
             print(f"{name}: http://{HOST}:{port}", flush=True)
@@ -64,6 +67,16 @@ def serve(instance: Instance, dagster_port: int, dashboard_port: int) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         _end(list(started.values()))
+
+
+def auditor_command(port: int) -> list[str]:
+    """The webserver that refuses every change, beside the daemon that runs what the other webserver asks for."""
+    workspace = str(ROOT / "workspace.yaml")
+    return ["dagster_webserver", "--read-only", "-w", workspace, "-h", HOST, "-p", str(port)]
+
+
+def _log(logs: Path, name: str) -> Path:
+    return logs / f"{name.lower().replace(' ', '-')}.log"
 
 
 class _Stopped(Exception):
@@ -96,12 +109,12 @@ def _wait_for(name: str, process: subprocess.Popen, address: str, logs: Path) ->
                     return
         except (URLError, OSError):
             time.sleep(0.3)
-    raise StateFault(f"{name} svarer ikke efter {SECONDS_TO_START} sekunder. Se {logs / f'{name.lower()}.log'}.")
+    raise StateFault(f"{name} svarer ikke efter {SECONDS_TO_START} sekunder. Se {_log(logs, name)}.")
 
 
 def _demand_alive(name: str, process: subprocess.Popen, logs: Path) -> None:
     if process.poll() is not None:
-        raise StateFault(f"{name} er stoppet af sig selv. Se hvorfor i {logs / f'{name.lower()}.log'}.")
+        raise StateFault(f"{name} er stoppet af sig selv. Se hvorfor i {_log(logs, name)}.")
 
 
 def _answers(port: int) -> bool:

@@ -91,7 +91,7 @@ def _read() -> dict:
             origins |= _of_models(con, compiled)
             types |= _types(con)
     for table in (*FOR_MARTS, "manual_line"):
-        columns = models.Base.metadata.tables[table].columns
+        columns = models.relation(table).columns
         types[f"register.{table}"] = {c.name: {"DATETIME": "TIMESTAMP"}.get(str(c.type), str(c.type)) for c in columns}
     return {"types": types, "origins": origins}
 

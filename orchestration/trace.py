@@ -17,7 +17,7 @@ from ingestion.expressions import ColumnRule
 from ingestion.known import DENMARK
 from ingestion.layouts import FileMapping
 from ingestion.mapping import load_mappings, read_version
-from orchestration.column_lineage import graph, raw_table, rule_text, uses
+from orchestration.column_lineage import raw_table, rule_text
 from settlement.explanation import short_text
 from settlement.faults import InputFault
 from settlement.instance import Instance
@@ -70,8 +70,8 @@ class Tracer:
         row = f"række {version.source_row}" if version.source_row is not None else "hvor rækken manglede"
         read_by = f", læst efter {file['mapping']}" if file["mapping"] else ""
         return (
-            f"{file['name']} ({file['system']}), {row}{read_by}, indlæsning {version.load_id} med udtræksdato "
-            f"{version.dated:%d-%m-%Y}, SHA-256 {version.source_file[:16]}…"
+            f"{file['name']} ({file['system']}), {row}{read_by}, indlæsning {version.load_id}, "
+            f"SHA-256 {version.source_file[:16]}…"
         )
 
     def shown(self, contract: Contract, column: Column, value) -> str:
@@ -107,7 +107,9 @@ class Tracer:
     def _load_text(self, version: Version) -> str:
         load = archive.loads(self.instance)[version.load_id - 1]
         received = datetime.fromisoformat(load.received_at).astimezone(DENMARK)
-        text = f"Modtaget {received:%d-%m-%Y kl. %H.%M.%S} af {load.received_by}; udtræksdato {version.dated:%d-%m-%Y}."
+        dated = date.fromisoformat(load.dated)
+        text = f"Modtaget {received:%d-%m-%Y kl. %H.%M.%S} af {load.received_by}; udtræksdato {dated:%d-%m-%Y}"
+        text += f", og sagt igen til og med udtrækket af {version.dated:%d-%m-%Y}." if version.dated > dated else "."
         return text + (f" Den fortrød indlæsning {load.undoes}: «{load.reason}»." if load.undoes else "")
 
     def _changes(self, contract: Contract, version: Version, before: Version) -> Iterator[str]:
@@ -142,10 +144,12 @@ class Tracer:
 
     def _cells_and_rules(self, contract, version, before, file, mapping) -> Iterator[str]:
         cells = self._cells(file, version, mapping)
+        is_unknown = bool(file["mapping"]) and mapping is None
+        open_cells = set(cells) if self.reveal else set() if is_unknown else self._shown_cells(contract, mapping)
         yield "  Rækken som leveret:"
         for name, cell in cells.items():
-            yield f"    {name} = {(cell if self._may_show(file, name) else HIDDEN) if cell else '(tom)'}"
-        if file["mapping"] and mapping is None:
+            yield f"    {name} = {(cell if name in open_cells else HIDDEN) if cell else '(tom)'}"
+        if is_unknown:
             yield "  Reglerne kendes ikke: mapningen er ændret siden og ikke gemt. Hent dens fil fra versionsstyringen."
             return
         rules = self._rules(contract, mapping)
@@ -185,16 +189,16 @@ class Tracer:
             names = [name for name, count in zip(names, counts, strict=True) if count or mapping.columns[name].optional]
         return {name: found[name] for name in names}
 
-    def _may_show(self, file: dict, name: str) -> bool:
-        """A cell is shown where it fills columns and none of them, nor its table, is personal."""
-        if self.reveal:
-            return True
-        of, at = graph(self.instance), (raw_table(file["system"], file["dataset"]), name)
-        filled = [t for t in uses(of).get(at, ()) if t[0].startswith("canonical.")]
-        tables = {table.partition(".")[2] for table, _ in filled}
-        return bool(filled) and not any(
-            contracts()[t].personal for t in tables
-        ) and not any(of[table].columns[column].personal for table, column in filled)  # fmt: skip
+    def _shown_cells(self, contract: Contract, mapping: FileMapping | None) -> set[str]:
+        """The columns of a file whose cells may be shown: those that fill columns of which none, nor its table, is personal."""
+        targets = [(contract_for_file(t.loader_file), t.columns) for t in mapping.targets.values()] if mapping else []
+        used, personal = set(), set()
+        for filled, rules in targets or [(contract, self._rules(contract, None))]:
+            told_of_persons = {c.loader for c in filled.columns if c.personal}
+            for column, rule in rules.items():
+                used.update(rule.needs)
+                personal.update(rule.needs if column in told_of_persons or filled.personal else ())
+        return used - personal
 
 
 # --- Finding the row ----------------------------------------------------------------------------------------------------
@@ -204,7 +208,8 @@ def contract_named(name: str) -> Contract:
     """By canonical table or loader file. Raises InputFault."""
     contract = contracts().get(name) or contract_for_file(name)
     if contract is None:
-        raise InputFault(f"Tabellen «{name}» findes ikke. Brug en af: {', '.join(c.loader_file for c in contracts().values())}.")
+        names = ", ".join(c.loader_file for c in contracts().values())
+        raise InputFault(f"Tabellen «{name}» findes ikke. Brug en af: {names}.")
     return contract
 
 
@@ -212,7 +217,7 @@ def versions_of(con: duckdb.DuckDBPyConnection, contract: Contract, key: list[st
     """Every version of the row with that key (texts as in a loader file), the newest first. Raises InputFault."""
     if len(key) != len(contract.key):
         listed = " ".join(c.loader.upper() for c in contract.key_columns)
-        raise InputFault(f"Nøglen til {contract.loader_file} er {len(contract.key)} værdier. Skriv: {contract.loader_file} {listed}.")
+        raise InputFault(f"Nøglen er ikke hel. Skriv: afregning trace {contract.loader_file} {listed}, en tom del som ''.")
     values = [_read(con, column, text) for column, text in zip(contract.key_columns, key, strict=True)]
     found = select_versions(
         con, contract, " AND ".join(f"{name} IS NOT DISTINCT FROM ?" for name in contract.key), values
@@ -225,13 +230,18 @@ def versions_of(con: duckdb.DuckDBPyConnection, contract: Contract, key: list[st
 
 
 def select_versions(
-    con: duckdb.DuckDBPyConnection, contract: Contract, condition: str, values: list, *, known: bool = False
+    con: duckdb.DuckDBPyConnection, contract: Contract, condition: str, values: list | dict, *, known_load: int | None = None
 ) -> list[Version]:
-    """Every version of the rows that fulfil an SQL condition, the newest first; with `known` those in force at the load
-    that `bind_known` was given."""
-    now = f"SELECT *, NULL::BIGINT AS closed_by_load FROM {'known' if known else 'canonical'}.{contract.table}"
-    then = "" if known else f" UNION ALL BY NAME FROM history.{contract.table}"
-    cursor = con.execute(f"FROM ({now}{then}) WHERE {condition} ORDER BY load_id DESC, closed_by_load DESC NULLS FIRST", values)
+    """Every version of the rows that fulfil an SQL condition, the newest first; with `known_load` those in force when that
+    load was the newest."""
+    now = f"SELECT *, NULL::BIGINT AS closed_by_load FROM canonical.{contract.table}"
+    then = f" UNION ALL BY NAME FROM history.{contract.table}"
+    if known_load is not None:
+        condition += f" AND load_id <= {known_load:d} AND coalesce(closed_by_load > {known_load:d}, true)"
+    # Under the table's own name, which the condition may use.
+    newest_first = "ORDER BY load_id DESC, closed_by_load DESC NULLS FIRST"
+    query = f"FROM ({now}{then}) AS {contract.table} WHERE {condition} {newest_first}"
+    cursor = con.execute(query, values)
     names = [column[0] for column in cursor.description]
     return [
         Version(

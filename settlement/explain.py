@@ -29,7 +29,7 @@ from settlement.faults import InputFault, StateFault
 from settlement.instance import Instance
 from settlement.ledger import holds, manual
 from settlement.ledger.frozen import thaw
-from settlement.ledger.models import Approval, Hold, HoldConfirmation, LedgerLine, Proposal, SettlementRun
+from settlement.ledger.models import Approval, Document, Hold, HoldConfirmation, LedgerLine, Proposal, SettlementRun
 from settlement.ledger.reproduce import compute_again
 
 LEVELS = {"line_price": "individuel takst", "offer_price": "tilbuddets takst", "item_price": "katalogets takst"}
@@ -370,12 +370,16 @@ def _pieces(con, month: date) -> Iterator[Piece]:
 
 def _bookings(con, engine: Engine, month: date) -> Iterator[Booking]:
     """The ledger lines the facts hold, with the people of their runs."""
-    numbers = [r["line_number"] for r in _rows(con, "SELECT line_number FROM ledger_line WHERE delivery_month = ?", [month])]
+    lines = _rows(con, "SELECT line_number, document_number FROM ledger_line WHERE delivery_month = ?", [month])
+    numbers, documents = {x["line_number"] for x in lines}, {x["document_number"] for x in lines}
+    of_document = select(Document.run_no).where(Document.number.in_(documents))  # the register finds a line by its document
     with Session(engine) as session:
         found = session.execute(
             select(LedgerLine, SettlementRun)
             .join(SettlementRun, SettlementRun.run_no == LedgerLine.run_no)
-            .where(LedgerLine.line_number.in_(numbers))
+            .where(
+                LedgerLine.run_no.in_(of_document), LedgerLine.document_number.in_(documents), LedgerLine.line_number.in_(numbers),
+            )
             .order_by(LedgerLine.line_number)
         )
         for line, run in found:

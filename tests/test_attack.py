@@ -11,6 +11,8 @@ from settlement.instance import open_instance
 from settlement.ledger import hashing
 from settlement.ledger.models import (
     AccessLog,
+    BookedBasis,
+    BookedLine,
     Decision,
     Document,
     LedgerLine,
@@ -22,7 +24,7 @@ from settlement.ledger.models import (
 from settlement.ledger.register import now, open_register
 from settlement.ledger.verify import verify
 
-BOOKED = ("settlement_run", "document", "ledger_line", "posting", "number_series")
+BOOKED = ("settlement_run", "document", "booked_basis", "booked_line", "posting", "number_series")
 ADDED_TO = (
     "proposal", "proposal_party", "parked_line", "approval", "decision", "access_log", "gate_verdict", "release",
 )  # fmt: skip
@@ -101,14 +103,23 @@ def _drop_triggers(attacker):
             connection.exec_driver_sql(drop)
 
 
+OF_LINE_1 = "basis_no = (SELECT basis_no FROM booked_line WHERE line_number = 1)"
 CHANGED_ROWS = {
-    "UPDATE ledger_line SET amount_oere = amount_oere + 1 WHERE line_number = 2": "Linje 2 i bilag",
-    "UPDATE ledger_line SET cpr = '0101010000' WHERE line_number = 1": "Linje 1 i bilag",
+    "UPDATE booked_line SET amount_oere = amount_oere + 1 WHERE line_number = 2": "Linje 2 i bilag",
+    "UPDATE booked_line SET delivery_month = '2024-12-01' WHERE line_number = 2": "Linje 2 i bilag",
+    f"UPDATE booked_basis SET cpr = '0101010000' WHERE {OF_LINE_1}": "Linje 1 i bilag",
+    f"UPDATE booked_basis SET corrects = 'F2025-000009' WHERE {OF_LINE_1}": "Linje 1 i bilag",
+    f"UPDATE booked_basis SET hash = NULL WHERE {OF_LINE_1}": "Linje 1 i bilag",
+    f"UPDATE booked_basis SET run_no = 2 WHERE {OF_LINE_1}": "Bilag F2025-",
+    f"UPDATE booked_basis SET document_number = 'F2025-000009' WHERE {OF_LINE_1}": "i bilag F2025-000009, som ikke findes",
+    f"DELETE FROM booked_basis WHERE {OF_LINE_1}": "den første er linje 1",
+    "UPDATE booked_line SET line_number = 9 WHERE line_number = 3": "Linje 9 i bilag",
     "UPDATE document SET due_date = '2030-01-01' WHERE number = (SELECT min(number) FROM document)": "Bilag F2025-000001",
     "UPDATE posting SET amount_oere = amount_oere - 1 WHERE posting_id = 1": "er ikke ens",
     "UPDATE settlement_run SET booked_by = 'bo' WHERE run_no = 2": "Kørsel 2 eller dens bilag",
     "UPDATE number_series SET last = last + 1": "har huller",
-    "DELETE FROM ledger_line WHERE line_number = 3": "Bilag F2025-",
+    "DELETE FROM booked_line WHERE line_number = 3": "Bilag F2025-",
+    "DELETE FROM booked_line WHERE line_number = 1": "Linjenumrene har huller",
 }
 
 
@@ -131,7 +142,7 @@ def test_a_wholly_rehashed_chain_is_found(attacked):
     _drop_triggers(attacker)
     with Session(attacker) as session, session.begin():
         line = session.get(LedgerLine, 1)
-        line.amount_oere += 100
+        session.scalars(select(BookedLine).where(BookedLine.line_number == 1)).one().amount_oere += 100
         document = session.scalars(select(Document).where(Document.number == line.document_number)).one()
         document.amount_oere += 100
         for posting in session.scalars(select(Posting).where(Posting.document_number == document.number)):
@@ -157,12 +168,18 @@ def _rehash(session):
         hashes = []
         of_run = select(Document).where(Document.run_no == run.run_no).order_by(Document.counterparty)
         for document in session.scalars(of_run).all():
-            lines = session.scalars(
-                select(LedgerLine).where(LedgerLine.document_number == document.number).order_by(LedgerLine.line_number)
+            bases = session.scalars(
+                select(BookedBasis).where(BookedBasis.document_number == document.number).order_by(BookedBasis.basis_no)
             ).all()
-            for line in lines:
-                line.content_hash = hashing.row_hash(line, hashing.LINE_FIELDS)
-            document.hash = hashing.row_hash(document, hashing.DOCUMENT_FIELDS, [line.content_hash for line in lines])
+            lines = session.scalars(
+                select(BookedLine).where(BookedLine.basis_no.in_([basis.basis_no for basis in bases]))
+                .order_by(BookedLine.line_number)
+            ).all()  # fmt: skip
+            for rows, fields in ((bases, hashing.BASIS_FIELDS), (lines, hashing.MONTH_FIELDS)):
+                for row in rows:
+                    row.hash = bytes.fromhex(hashing.digest([getattr(row, field) for field in fields], "3"))
+            under = [row.hash.hex() for row in (*bases, *lines)]
+            document.hash = hashing.digest([*(getattr(document, f) for f in hashing.DOCUMENT_FIELDS), *under], "3")
             hashes.append(document.hash)
         run.previous_hash = previous
         previous = run.hash = hashing.run_hash(run, hashes)
@@ -175,7 +192,9 @@ def test_a_cut_tail_is_found(attacked):
     with Session(attacker) as session, session.begin():
         of_run = "document_number IN (SELECT number FROM document WHERE run_no = 2)"
         for statement in (
-            "DELETE FROM outbox WHERE run_no = 2", f"DELETE FROM posting WHERE {of_run}", f"DELETE FROM ledger_line WHERE {of_run}",
+            "DELETE FROM outbox WHERE run_no = 2", f"DELETE FROM posting WHERE {of_run}",
+            "DELETE FROM booked_line WHERE basis_no IN (SELECT basis_no FROM booked_basis WHERE run_no = 2)",
+            "DELETE FROM booked_basis WHERE run_no = 2",
             "DELETE FROM document WHERE run_no = 2", "DELETE FROM settlement_run WHERE run_no = 2",
             "UPDATE number_series SET last = (SELECT max(sequence) FROM document d "
             "WHERE d.series = number_series.series AND d.year = number_series.year)",

@@ -17,7 +17,17 @@ from sqlalchemy.orm import Session
 from settlement.instance import open_instance
 from settlement.ledger.booking import approve, book, heads_file, kept_heads
 from settlement.ledger.guards import OpenBooking
-from settlement.ledger.models import Document, LedgerLine, NumberSeries, OutboxItem, Posting, Proposal, SettlementRun
+from settlement.ledger.models import (
+    BookedBasis,
+    BookedLine,
+    Document,
+    LedgerLine,
+    NumberSeries,
+    OutboxItem,
+    Posting,
+    Proposal,
+    SettlementRun,
+)
 from settlement.ledger.register import open_register
 from settlement.ledger.verify import verify
 
@@ -38,7 +48,7 @@ WORLD = {
         for i in range(SERVICES)
     ],
 }  # fmt: skip
-COUNTED = (SettlementRun, Document, LedgerLine, Posting, OutboxItem)
+COUNTED = (SettlementRun, Document, BookedBasis, BookedLine, LedgerLine, Posting, OutboxItem)
 
 
 class Registers:

@@ -427,7 +427,9 @@ def test_a_look_up_is_logged_and_shows_services_and_costs(own_home, monkeypatch)
     cpr, name = person(
         own_home,
         """SELECT cpr, name FROM marts_person.citizen WHERE NOT address_protected
-        AND cpr IN (SELECT cpr FROM marts_person.service_line_month) ORDER BY cpr LIMIT 1""",
+        AND cpr IN (SELECT cpr FROM marts_person.service_line_month WHERE entitled_dkk > 0
+            AND delivery_month = (SELECT max(delivery_month) FROM marts_person.service_line_month))
+        ORDER BY cpr LIMIT 1""",
     )
     page = go(sign_in(own_home, "rita", monkeypatch), "Borger")
     look_up(page, "123", "Revision")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import date
 from pathlib import Path
 
 import asyncssh
@@ -20,6 +21,7 @@ from ingestion.contract import contracts
 from ingestion.warehouse import open_warehouse
 from orchestration.pipeline import ingest
 from settlement.instance import open_instance
+from settlement.ledger.register import open_register
 
 POSTINGS = (
     "Bilagsnummer;Position;Kontostreng;Profitcenter;Bogføringsdato;Periode;Beløb;Betegnelse\n"
@@ -74,7 +76,7 @@ def take(instance):
     told = []
     with open_warehouse(instance) as con:
         before = len(loads(instance))
-        received = ingest(con, instance, told.append)
+        received = ingest(con, instance, open_register(instance), told.append, through=date(2026, 10, 1))
     names = [[file.name for file in load.files] for load in loads(instance)[before:]]
     kept = [sentence for sentence in told if not sentence.startswith(("Levering", "Læser", "Kontrollerer"))]
     return names, kept, [report.fault for _, reports in received for report in reports if report.fault]

@@ -205,27 +205,28 @@ def test_a_delivered_file_is_the_same_when_written_again(booked):
     assert {p.name: p.read_bytes() for p in (instance.outbox / "1").iterdir()} == before
 
 
-BOOKED_TABLES = ("ledger_line", "document", "posting", "settlement_run", "proposal", "approval")
+BOOKED_TABLES = ("booked_basis", "booked_line", "document", "posting", "settlement_run", "proposal", "approval")
 
 
 @pytest.mark.parametrize("table", BOOKED_TABLES)
-@pytest.mark.parametrize("attack", ["UPDATE {0} SET rowid = rowid", "DELETE FROM {0}"])
+@pytest.mark.parametrize("attack", ["UPDATE {0} SET {1} = {1}", "DELETE FROM {0}"])
 def test_triggers_refuse_changes(booked, table, attack):
     _, instance, _ = booked
     with sqlite3.connect(instance.home / "register.sqlite") as connection, pytest.raises(sqlite3.IntegrityError, match="never"):
-        connection.execute(attack.format(table))
+        column = connection.execute(f"SELECT name FROM pragma_table_info('{table}')").fetchone()[0]
+        connection.execute(attack.format(table, column))
 
 
 # With the triggers dropped, `verify` still finds the row.
 TAMPERED = {
-    "a changed amount": ("UPDATE ledger_line SET amount_oere = amount_oere + 1 WHERE line_number = 2", "Linje 2 i bilag"),
+    "a changed amount": ("UPDATE booked_line SET amount_oere = amount_oere + 1 WHERE line_number = 2", "Linje 2 i bilag"),
     "a changed payer": ("UPDATE document SET counterparty = '461' WHERE counterparty = '751'", "Bilag F2025-"),
-    "a removed line": ("DELETE FROM ledger_line WHERE line_number = 3", "Bilag F2025-"),
+    "a removed line": ("DELETE FROM booked_line WHERE line_number = 3", "Bilag F2025-"),
     "a changed posting": ("UPDATE posting SET amount_oere = amount_oere - 1 WHERE posting_id = 1", "er ikke ens"),
     "a changed run": ("UPDATE settlement_run SET booked_by = 'bo'", "Kørsel 1 eller dens bilag"),
     "a number skipped": ("UPDATE number_series SET last = last + 1", "har huller"),
     "a cut chain": (
-        "DELETE FROM outbox; DELETE FROM posting; DELETE FROM ledger_line; DELETE FROM document; "
+        "DELETE FROM outbox; DELETE FROM posting; DELETE FROM booked_line; DELETE FROM booked_basis; DELETE FROM document; "
         "DELETE FROM settlement_run; DELETE FROM number_series",
         "kæden er afkortet",
     ),

@@ -202,7 +202,7 @@ def instance(new_instance, tmp_path_factory):
         (made.landing / "fakturaer" / name).write_text(text, encoding="utf-8")
     engine = open_register(made)
     with open_warehouse(made) as con:
-        pipeline.ingest(con, made, lambda sentence: None)
+        pipeline.ingest(con, made, engine, lambda sentence: None, through=date(2026, 2, 1))
         pipeline.derive(con, made, engine, horizon=date(2026, 2, 1))
     return made
 
@@ -322,10 +322,23 @@ def test_quality_by_file_and_finding(mart):
     ]
     assert mart("""
         SELECT load_id, kind, system, file_name, row, loader_file, reason, column_name, service_line_id, is_open
-        FROM marts.quality_finding WHERE loader_file IN ('ydelser', 'tilbud') ORDER BY loader_file""") == [
+        FROM marts.quality_finding WHERE loader_file IN ('ydelser', 'tilbud') AND kind <> 'regel' ORDER BY loader_file""") == [
         "1|advarsel|indlaesning|tilbud.csv|2|tilbud|offer_cvr|cvr||True",
         "1|karantæne|indlaesning|ydelser.csv|9|ydelser|ugyldig_vaerdi|startdato|Y9|True",
     ]
+    assert mart("""
+        SELECT load_id, severity, bites_from, owner, department, reason, finding_key, service_line_id, is_open, is_overridden, closed_on
+        FROM marts.quality_finding WHERE reason IN ('mangler_takst', 'adressebeskyttelse')
+        ORDER BY reason""") == [
+        "3|warn||indlaesning||adressebeskyttelse|" + mart("""
+            SELECT left(file_hash, 12) || ':' || row FROM marts.quality_finding WHERE reason = 'adressebeskyttelse'""")[0]
+        + "||True|False|",
+        "1|warn||VO|VO|mangler_takst|Y5|Y5|True|False|",
+    ]
+    assert mart("""
+        SELECT kind, reason, owner, department, sum(opened)::BIGINT, sum(closed)::BIGINT, arg_max(open_at_end, month)
+        FROM marts.quality_trend WHERE reason IN ('mangler_takst', 'ugyldig_vaerdi') AND system = 'indlaesning'
+        GROUP BY ALL ORDER BY 1""") == ["karantæne|ugyldig_vaerdi|VO|VO|1|0|1", "regel|mangler_takst|VO|VO|1|0|1"]
 
 
 def test_parked_lines_of_the_newest_proposals(mart):

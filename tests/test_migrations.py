@@ -11,6 +11,7 @@ from test_ledger import WORLD
 
 from settlement.faults import StateFault
 from settlement.instance import open_instance
+from settlement.ledger import extracts  # noqa: F401, its tables are the register's too
 from settlement.ledger.guards import OpenBooking
 from settlement.ledger.models import User
 from settlement.ledger.periods import is_closed

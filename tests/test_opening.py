@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from sqlalchemy import create_engine, event, func, inspect, select, text
 from sqlalchemy.orm import Session
 from test_ledger import WORLD
@@ -9,7 +10,7 @@ from test_ledger import WORLD
 from settlement.instance import open_instance
 from settlement.ledger import hashing
 from settlement.ledger.booking import kept_heads
-from settlement.ledger.models import Base, Document, LedgerLine, OutboxItem, Posting, SettlementRun
+from settlement.ledger.models import Base, Document, LedgerLine, OutboxItem, Posting, SettlementRun, View
 from settlement.ledger.register import _sqlite_begin, _sqlite_connect, open_register, upgrade
 from settlement.ledger.verify import verify
 
@@ -61,52 +62,57 @@ def test_verify_finds_a_changed_opening_line(platform):
     instance = open_instance(platform.home)
     engine = open_register(instance)
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TRIGGER ledger_line_no_update")
-        connection.exec_driver_sql("UPDATE ledger_line SET counterparty = '751'")
+        connection.exec_driver_sql("DROP TRIGGER booked_basis_no_update")
+        connection.exec_driver_sql("UPDATE booked_basis SET counterparty = '751'")
     assert any("Linje 0 i bilag G-1" in sentence for sentence in verify(instance, engine))
 
 
-def test_a_booked_register_of_the_first_version_is_migrated_and_verifies(either_platform):
-    """Two runs booked now, laid in a register of version 0001 with the hashes that version gave, then migrated."""
+@pytest.mark.parametrize("version", ["0001", "0007"])
+def test_a_booked_register_of_an_earlier_version_is_migrated_and_verifies(either_platform, version):
+    """Two runs booked now, laid in a register of that version with the hashes that version gave, then migrated."""
     platform = either_platform
     platform.load(WORLD)
     platform.settle("mellemkommunal", "2025-01", "2025-02-05", book=True)
+    platform.load({"ydelser": [WORLD["ydelser"][0] | {"startdato": "2025-01-11"}]})
     platform.settle("mellemkommunal", "2025-02", "2025-03-05", book=True)
     booked = platform.lines()
+    assert {line["regulering"] for line in booked} == {"ja", "nej"}
     instance = open_instance(platform.home)
     engine = open_register(instance)
+    tables = {**Base.metadata.tables, **View.metadata.tables}
     with engine.connect() as connection:
-        rows = {t.name: [dict(r._mapping) for r in connection.execute(select(t))] for t in Base.metadata.sorted_tables}
+        rows = {name: [dict(r._mapping) for r in connection.execute(select(t))] for name, t in tables.items()}
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
             connection.commit()
     engine.dispose()
-    rows["open_booking"] = []
-    previous = ""
-    for run in sorted(rows["settlement_run"], key=lambda run: run["run_no"]):
-        run["previous_hash"] = previous
-        documents = sorted((d for d in rows["document"] if d["run_no"] == run["run_no"]), key=lambda d: d["counterparty"])
-        previous = run["hash"] = hashing.digest([*(run[f] for f in hashing.RUN_FIELDS[1]), *(d["hash"] for d in documents)])
+    hashed_as = 1 if version == "0001" else 2
+    _hash_as(hashed_as, rows)
     if engine.dialect.name == "sqlite":
         (platform.home / "register.sqlite").unlink()
-    first = create_engine(instance.register_url)
-    if first.dialect.name == "sqlite":
-        event.listen(first, "connect", _sqlite_connect)
-        event.listen(first, "begin", _sqlite_begin)
-    upgrade(first, "0001")
-    with first.begin() as connection:
-        for table in Base.metadata.sorted_tables:
-            if not inspect(connection).has_table(table.name):
+    earlier = create_engine(instance.register_url)
+    if earlier.dialect.name == "sqlite":
+        event.listen(earlier, "connect", _sqlite_connect)
+        event.listen(earlier, "begin", _sqlite_begin)
+    upgrade(earlier, version)
+    with earlier.begin() as connection:
+        if version != "0001":
+            connection.execute(text("INSERT INTO open_booking VALUES (0)"))
+        # A table comes after those it points to.
+        for table in [t.name for t in Base.metadata.sorted_tables] + ["ledger_line"]:
+            if not inspect(connection).has_table(table):
                 continue
-            there = {column["name"] for column in inspect(connection).get_columns(table.name)}  # then
-            for whole in rows[table.name]:
+            there = {column["name"] for column in inspect(connection).get_columns(table)}  # then
+            for whole in rows[table]:
                 row = {name: value for name, value in whole.items() if name in there}
                 names = ", ".join(f'"{name}"' for name in row)
-                connection.execute(text(f"INSERT INTO {table.name} ({names}) VALUES ({', '.join(f':{n}' for n in row)})"), row)
-        if first.dialect.name == "postgresql":
+                connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{n}' for n in row)})"), row)
+        if earlier.dialect.name == "postgresql":
             for table, key in (("gate_verdict", "verdict_id"), ("proposal", "proposal_id")):
                 connection.execute(text(f"SELECT setval('{table}_{key}_seq', (SELECT max({key}) FROM {table}))"))
-    first.dispose()
+        if version != "0001":
+            connection.execute(text("DELETE FROM open_booking"))
+    earlier.dispose()
     heads = [run["hash"] for run in sorted(rows["settlement_run"], key=lambda run: run["run_no"])]
     kept = [json.dumps({"run_no": number, "hash": head}) + "\n" for number, head in enumerate(heads, 1)]
     (instance.archive / "heads.jsonl").write_text("".join(kept))
@@ -119,5 +125,26 @@ def test_a_booked_register_of_the_first_version_is_migrated_and_verifies(either_
     engine = open_register(instance)
     with Session(engine) as session:
         runs = session.execute(select(SettlementRun.run_no, SettlementRun.hash_version).order_by(SettlementRun.sequence)).all()
-        assert runs == [(1, 1), (2, 1), (0, 2), (3, 2)]
+        assert runs == [(1, hashed_as), (2, hashed_as), (0, 3), (3, 3)]
+        on_table = " ON booked_basis" if engine.dialect.name == "postgresql" else ""
+        session.execute(text(f"DROP TRIGGER booked_basis_no_update{on_table}"))
+        session.execute(text("UPDATE booked_basis SET cpr = '0101010000' WHERE basis_no = 1"))
+        assert any("Linje 1 i bilag F2025-" in sentence for sentence in verify(instance, session.connection()))
+        session.rollback()
     engine.dispose()
+
+
+def _hash_as(version, rows):
+    """Gives the rows of `ledger_line`, `document` and `settlement_run` the hashes that version 1 or 2 gave."""
+    previous = ""
+    for run in sorted(rows["settlement_run"], key=lambda run: run["run_no"]):
+        run["previous_hash"], run["hash_version"] = previous, version
+        of_run = [d for d in rows["document"] if d["run_no"] == run["run_no"]]
+        for document in of_run:
+            lines = [line for line in rows["ledger_line"] if line["document_number"] == document["number"]]
+            for line in lines:
+                line["content_hash"] = hashing.digest(line[field] for field in hashing.LINE_FIELDS)
+            under = [line["content_hash"] for line in sorted(lines, key=lambda line: line["line_number"])]
+            document["hash"] = hashing.digest([*(document[f] for f in hashing.DOCUMENT_FIELDS), *under])
+        documents = [d["hash"] for d in sorted(of_run, key=lambda d: d["counterparty"])]
+        previous = run["hash"] = hashing.digest([*(run[f] for f in hashing.RUN_FIELDS[version]), *documents], str(version))

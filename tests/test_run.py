@@ -177,23 +177,25 @@ def free_port():
 
 
 def test_up_serves_both_and_ends_all_it_started(home):
-    ports = free_port(), free_port()
+    ports = free_port(), free_port(), free_port()
     up = subprocess.Popen(
         [sys.executable, "-m", "orchestration.cli", "up", "--dagster-port", str(ports[0]),
-         "--dashboard-port", str(ports[1])],
+         "--dashboard-port", str(ports[1]), "--auditor-port", str(ports[2])],
         cwd=ROOT, env=os.environ | {"AFREGNING_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        told = [up.stdout.readline() for _ in range(3)]
+        told = [up.stdout.readline() for _ in range(4)]
         assert told[0] == f"Dagster: http://127.0.0.1:{ports[0]}\n", up.stderr.read() if up.poll() is not None else told
-        assert told[1] == f"Dashboards: http://127.0.0.1:{ports[1]}\n"
+        assert told[1] == f"Dagster for revisorer: http://127.0.0.1:{ports[2]}\n"
+        assert told[2] == f"Dashboards: http://127.0.0.1:{ports[1]}\n"
         assert b"dagster_version" in urlopen(f"http://127.0.0.1:{ports[0]}/server_info").read()
+        assert b"dagster_version" in urlopen(f"http://127.0.0.1:{ports[2]}/server_info").read()
         assert urlopen(f"http://127.0.0.1:{ports[1]}/").status == 200
         second = afregning(home, "up", "--dagster-port", str(ports[0]), "--dashboard-port", str(ports[1]))
         assert second.returncode == 1 and f"Port {ports[0]} er optaget" in second.stderr
         started = of_instance(home)
-        assert len(started) >= 4  # web server, daemon, code location, dashboards
+        assert len(started) >= 6  # web server, daemon, the auditors' web server, code location of each, dashboards
     finally:
         up.send_signal(signal.SIGTERM)
         up.wait(timeout=90)

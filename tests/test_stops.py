@@ -189,8 +189,8 @@ def test_lines_lost_from_the_register_stop_the_whole_run(undelivered):
     platform, _ = undelivered
     attacker = create_engine(open_instance(platform.home).register_url)
     with attacker.begin() as connection:
-        connection.execute(text("DROP TRIGGER ledger_line_no_delete"))
-        connection.execute(text("DELETE FROM ledger_line WHERE line_number <= 9"))
+        connection.execute(text("DROP TRIGGER booked_line_no_delete"))
+        connection.execute(text("DELETE FROM booked_line WHERE line_number <= 9"))
     code, said = platform.run("deliver")
     assert code == 1 and files_of(platform) == []
     assert "50 linjer på 50.000,00 kr. ventet, 41 på 41.000,00 kr. fundet; 9 på 9.000,00 kr. mangler" in said
@@ -201,10 +201,10 @@ def test_an_amount_changed_between_two_documents_stops_the_run(undelivered):
     platform, _ = undelivered
     attacker = create_engine(open_instance(platform.home).register_url)
     with attacker.begin() as connection:
-        connection.execute(text("DROP TRIGGER ledger_line_no_update"))
+        connection.execute(text("DROP TRIGGER booked_line_no_update"))
         numbers = [n for (n,) in connection.execute(text("SELECT min(line_number) FROM ledger_line GROUP BY document_number"))]
         for number, moved in zip(numbers, (100_00, -100_00), strict=True):
-            connection.execute(text(f"UPDATE ledger_line SET amount_oere = amount_oere + {moved} WHERE line_number = {number}"))
+            connection.execute(text(f"UPDATE booked_line SET amount_oere = amount_oere + {moved} WHERE line_number = {number}"))
     code, said = platform.run("deliver")
     assert code == 1 and files_of(platform) == [] and "forskellen er " in said and "100,00 kr." in said
 

@@ -8,3 +8,9 @@ UNION ALL
 SELECT 'findings'
 WHERE (SELECT count(*) FROM {{ ref('quality_finding') }})
     <> (SELECT count(*) FROM {{ source('quarantine', 'refused') }}) + (SELECT count(*) FROM {{ source('quarantine', 'warned') }})
+    + (SELECT count(*) FROM {{ source('quality', 'finding') }})
+UNION ALL
+-- What is open is what was opened and not closed, by month and as the findings say it.
+SELECT 'trend'
+WHERE (SELECT coalesce(sum(opened - closed), 0) FROM {{ ref('quality_trend') }})
+    <> (SELECT count(*) FROM {{ ref('quality_finding') }} WHERE kind <> 'advarsel' AND closed_on IS NULL)

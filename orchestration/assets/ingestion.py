@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 import duckdb
+from sqlalchemy.orm import Session
 
 from ingestion import archive
 from ingestion.contract import Contract, contract_for_file, contracts
@@ -12,14 +13,20 @@ from orchestration.assets.lineage import LOADER_ROWS, column_metadata, loader_ta
 from orchestration.column_lineage import raw_table
 from orchestration.pipeline import ingest
 from orchestration.platform import CANONICAL_DOMAINS, DATA, WRITER, Platform, table_metadata, telling, warehouse_key
+from settlement.ledger import extracts
 
 MAPPINGS = load_mappings()
 LOAD, FILE = warehouse_key("raw", "load"), warehouse_key("raw", "file")
 REFUSED, WARNED, FILE_COUNT = (warehouse_key("quarantine", t) for t in ("refused", "warned", "file_count"))
+RULE, FINDING = warehouse_key("quality", "rule"), warehouse_key("quality", "finding")
 READABLE = dg.AssetCheckSpec(
     "files_can_be_read", asset=FILE,
     description="Every landing place could be reached, and every waiting file opened by its source's mapping.",
 )
+NOTHING_HELD = dg.AssetCheckSpec(
+    "nothing_held", asset=FILE,
+    description="No whole extract waits for a person because it would withdraw too much. Only warns: the others go on.",
+)  # fmt: skip
 # Tables in which no row is about a person: only of these the UI shows some rows.
 IMPERSONAL = ("catalogue_item", "rate", "department", "budget", "account")
 ROWS_SHOWN = 10
@@ -69,6 +76,10 @@ def _validation_specs() -> Iterator[dg.AssetSpec]:
     ):
         metadata = column_metadata(f"quarantine.{key.path[-1]}")
         yield _spec(key, "validation", {"duckdb"}, description, rows, metadata)
+    described = "One rule of data quality, with what the municipality asks of it."
+    yield _spec(RULE, "validation", {"duckdb"}, described, [], column_metadata("quality.rule"))
+    described = "One stretch of loads through which a standing rule of data quality found a row."
+    yield _spec(FINDING, "validation", {"duckdb"}, described, [LOAD, FILE, RULE], column_metadata("quality.finding"))
 
 
 def _canonical_specs() -> Iterator[dg.AssetSpec]:
@@ -111,19 +122,26 @@ SPECS = [*_raw_specs(), *_validation_specs(), *_canonical_specs()]  # parents be
 @dg.multi_asset(
     name="ingestion",
     specs=SPECS,
-    check_specs=[READABLE],
+    check_specs=[READABLE, NOTHING_HELD],
     pool=WRITER,
     description="Takes every waiting file in: archives it, reads it, judges its rows and merges the good ones.",
 )
 def ingestion(context: dg.AssetExecutionContext, platform: Platform):
     with telling(), platform.warehouse() as con:
-        received = ingest(con, platform.instance(), context.log.info)
+        engine = platform.register()
+        received = ingest(con, platform.instance(), engine, context.log.info, through=platform.horizon)
         results = [dg.MaterializeResult(spec.key, metadata=_metadata(con, spec.key)) for spec in SPECS]
+    with Session(engine) as session:
+        held = [extracts.told(*extract) for extract in extracts.waiting(session)]
     faults = [report.fault for _, reports in received for report in reports if report.fault]
     yield from results
     yield dg.AssetCheckResult(
         asset_key=FILE, check_name=READABLE.name, passed=not faults,
         description=" ".join(faults) or "Alle filer kunne læses.",
+    )  # fmt: skip
+    yield dg.AssetCheckResult(
+        asset_key=FILE, check_name=NOTHING_HELD.name, passed=not held, severity=dg.AssetCheckSeverity.WARN,
+        description=" ".join(held) or "Intet udtræk er holdt tilbage.",
     )  # fmt: skip
 
 
@@ -148,6 +166,8 @@ def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
         metadata["open rows by reason"] = _counted(con, "reason", "quarantine.refused WHERE closed_by_load IS NULL")
     elif key == WARNED:
         metadata["warnings by kind"] = _counted(con, "warning", "quarantine.warned")
+    elif key == FINDING:
+        metadata["open findings by rule"] = _counted(con, "rule", "quality.finding WHERE closed_load IS NULL")
     elif key == FILE_COUNT:
         metadata["the newest load"] = preview(
             con, f"{table} WHERE load_id = (SELECT max(load_id) FROM {table}) ORDER BY name",

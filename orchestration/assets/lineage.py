@@ -35,7 +35,8 @@ def column_metadata(*tables: str, model_key: ModelKey = warehouse_key) -> dict:
     for table in tables:
         for column in of[table].columns.values():
             name = _name(table, column.name)
-            columns.append(dg.TableColumn(name, column.type, column.meaning, tags={"personal": ""} if column.personal == PERSONAL else None))
+            tags = {"personal": ""} if column.personal == PERSONAL else None
+            columns.append(dg.TableColumn(name, column.type, column.meaning, tags=tags))
             # What people book is observed, not made: to a reader of the graph the register is where it begins.
             deps = () if table.startswith("register.") else _deps(of, column, model_key)
             origins[name] = [dg.TableColumnDep(*dep) for dep in dict.fromkeys(deps)]
@@ -82,6 +83,6 @@ def _keys(table: str, model_key: ModelKey) -> list[dg.AssetKey]:
     if schema == "raw" and "__" in name:
         system, dataset = name.split("__")
         return [LOADER_ROWS if system == LOADER else dg.AssetKey(["raw", system, dataset])]
-    if schema in ("raw", "canonical", "quarantine", "settlement", "ledger", "reference"):
+    if schema in ("raw", "canonical", "quarantine", "quality", "settlement", "ledger", "reference"):
         return [warehouse_key(schema, name)]
     return [model_key(schema, name)]

@@ -19,7 +19,7 @@ ABOUT = {
     "offer": ("occupancy_offer", "occupancy_municipality"),
     "case": ("movement", "citizen", "eldercare_month"),
     "cpr": ("register_event_month",),
-    "quality": ("file_quality", "quality_finding", "gate_verdict"),
+    "quality": ("file_quality", "quality_finding", "quality_trend", "gate_verdict", "load"),
 }
 
 

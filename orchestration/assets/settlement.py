@@ -126,7 +126,8 @@ def _for_marts_specs() -> Iterator[dg.AssetSpec]:
         yield dg.AssetSpec(
             warehouse_key("ledger", table), group_name="ledger", owners=[SETTLEMENT], kinds={"duckdb"},
             deps=[BOOKED, *(proposal_key(p) for p in PROCESSES)],
-            description=f"One row of the register's {table} as it is now, for the marts.", metadata=column_metadata(f"ledger.{table}"),
+            description=f"One row of the register's {table} as it is now, for the marts.",
+            metadata=column_metadata(f"ledger.{table}"),
         )  # fmt: skip
     yield dg.AssetSpec(MUNICIPALITY, description="One municipality or region by its code, without leading zeros.",
                        group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "csv"},

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault, StateFault
 from settlement.instance import Instance, open_instance
-from settlement.ledger import bulk
+from settlement.ledger import bulk, extracts  # noqa: F401, extracts' tables are the register's too
 from settlement.ledger.booking import heads_file
 from settlement.ledger.guards import OpenBooking, booking_opened
 from settlement.ledger.models import Base

@@ -15,13 +15,12 @@ from sqlalchemy.orm import Session
 
 from settlement.faults import StateFault
 from settlement.instance import Instance
-from settlement.ledger import bounds, bulk, hashing, mirror, periods
+from settlement.ledger import booked_lines, bounds, hashing, mirror, periods
 from settlement.ledger.gates import demand_green
 from settlement.ledger.guards import booking_opened, one_at_a_time
 from settlement.ledger.models import (
     Approval,
     Document,
-    LedgerLine,
     NumberSeries,
     OutboxItem,
     Posting,
@@ -88,18 +87,10 @@ def book(
         run = _new_run(session, proposal, approval, user_name, period)
         with opened(instance, proposal) as con, booking_opened(session, run.run_no):
             bounds.demand_released(con, instance, session, proposal, approval)
-            _number(con, session)
             documents = _documents(con, session, instance, proposal, run)
-            run.hash = hashing.run_hash(run, [d.hash for d in documents])
-            session.add(run)
-            session.flush()
-            session.add_all(documents)
-            session.flush()
-            _insert_lines(con, session, proposal, run, documents)
-            insert_postings(session, run, documents)
+            _number(con, session, proposal, run, documents)
+            insert_run(session, con, instance, run, documents)
             _fill_outbox(session, run, documents)
-            # Before the commit: where this process is stopped, the file lies under the hash of a run that never was.
-            mirror.keep(con, "booked", mirror.file_of(instance, run.run_no, run.hash))
     keep_heads(instance, engine)
     return run
 
@@ -140,17 +131,6 @@ def next_sequence(session: Session) -> int:
     return (session.scalar(select(func.max(SettlementRun.sequence))) or 0) + 1
 
 
-def _number(con: duckdb.DuckDBPyConnection, session: Session) -> None:
-    """Leaves `numbered`: the proposal's lines in the order of the ledger file, numbered on from the ledger's last."""
-    last = session.scalar(select(func.max(LedgerLine.line_number)).where(LedgerLine.line_number > 0)) or 0
-    con.execute(f"""
-        CREATE TEMP TABLE numbered AS
-        SELECT
-            row_number() OVER (ORDER BY service_line_id, delivery_month, price_oere, counterparty, account) + {last} AS line_number,
-            *, {hashing.line_hash_sql()} AS content_hash
-        FROM proposed ORDER BY line_number""")
-
-
 def _documents(
     con: duckdb.DuckDBPyConnection, session: Session, instance: Instance, proposal: Proposal, run: SettlementRun
 ) -> list[Document]:
@@ -159,23 +139,20 @@ def _documents(
         p.counterparty: p
         for p in session.scalars(select(ProposalParty).where(ProposalParty.proposal_id == proposal.proposal_id))
     }
-    per_counterparty = con.execute("""
-        SELECT counterparty, sum(amount_oere)::BIGINT, sum(vat_oere)::BIGINT, list(content_hash ORDER BY line_number)
-        FROM numbered GROUP BY counterparty ORDER BY counterparty""")
+    totals = con.execute("""
+        SELECT counterparty, sum(amount_oere)::BIGINT, sum(vat_oere)::BIGINT FROM difference
+        GROUP BY counterparty ORDER BY counterparty""").fetchall()
     documents = []
-    while row := per_counterparty.fetchone():
-        counterparty, amount, vat, hashes = row
+    for counterparty, amount, vat in totals:
         party, kind = parties[counterparty], kind_of(run.process, amount, vat)
         series, year = SERIES[kind], run.booking_date.year
         sequence = _next_number(session, series, year)
-        document = Document(
+        documents.append(Document(
             number=f"{series}{year}-{sequence:06d}", run_no=run.run_no, series=series, year=year, sequence=sequence,
             kind=kind, process=run.process, counterparty=counterparty, name=party.name, cvr=party.cvr,
             ean=party.ean, address=party.address, contact=party.contact, issue_date=run.booking_date,
             due_date=run.booking_date + timedelta(days=instance.payment_term_days), amount_oere=amount, vat_oere=vat,
-        )  # fmt: skip
-        document.hash = hashing.row_hash(document, hashing.DOCUMENT_FIELDS, hashes)
-        documents.append(document)
+        ))  # fmt: skip
     return documents
 
 
@@ -188,25 +165,41 @@ def _next_number(session: Session, series: str, year: int) -> int:
     return given.last
 
 
-def _insert_lines(
+def _number(
     con: duckdb.DuckDBPyConnection, session: Session, proposal: Proposal, run: SettlementRun, documents: list[Document]
 ) -> None:
-    """Exactly the proposed lines, each on its document; leaves `booked`, the ledger lines as they went in."""
-    con.execute("CREATE TEMP TABLE document (counterparty VARCHAR, number VARCHAR)")
+    """Exactly the proposed lines, each on its document, as `booked_lines.insert` takes them."""
+    con.execute("CREATE TEMP TABLE document (counterparty VARCHAR, document_number VARCHAR)")
     con.executemany("INSERT INTO document VALUES (?, ?)", [[d.counterparty, d.number] for d in documents])
-    con.execute(f"""
-        CREATE TEMP VIEW booked AS
-        SELECT n.*, {run.run_no}::BIGINT AS run_no, d.number AS document_number, DATE '{run.booking_date}' AS booking_date,
-            TIMESTAMP '{proposal.created_at}' AS recorded_at
-        FROM numbered AS n JOIN document AS d ON d.counterparty = n.counterparty""")
-    inserted = bulk.insert(session, con, LedgerLine.__table__, "booked")
-    if inserted != proposal.line_count:
+    con.execute("CREATE TEMP VIEW known AS FROM proposed JOIN document USING (counterparty)")
+    numbered = booked_lines.number(con, session, run.run_no, lines="difference", known="known")
+    proposed = (proposal.line_count, proposal.amount_oere, proposal.vat_oere)
+    if numbered != proposed:
         raise StateFault(
-            f"Forslag {proposal.proposal_id} har {proposal.line_count} linjer, men {inserted} fandt et bilag. Lav et nyt forslag."
+            f"Forslag {proposal.proposal_id} har {proposed[0]} linjer på {bounds.kroner(proposed[1])} kr. og "
+            f"{bounds.kroner(proposed[2])} kr. moms, men {numbered[0]} på {bounds.kroner(numbered[1])} kr. og "
+            f"{bounds.kroner(numbered[2])} kr. moms fandt et bilag. Lav et nyt forslag."
         )
 
 
-def insert_postings(session: Session, run: SettlementRun, documents: list[Document]) -> None:
+def insert_run(
+    session: Session, con: duckdb.DuckDBPyConnection, instance: Instance, run: SettlementRun, documents: list[Document]
+) -> None:
+    """A run with its documents, the lines that `booked_lines.number` left on `con`, and their postings, hashed together."""
+    mirrored = booked_lines.insert(session, con, instance, run, documents)
+    run.hash = hashing.run_hash(run, [d.hash for d in sorted(documents, key=lambda d: (d.counterparty, d.number))])
+    session.add(run)
+    session.flush()
+    session.add_all(documents)
+    session.flush()
+    _insert_postings(session, con, run, documents)
+    # Before the commit: where this process is stopped, the file lies under the hash of a run that never was.
+    mirror.keep(mirrored, instance, run.run_no, run.hash)
+
+
+def _insert_postings(
+    session: Session, con: duckdb.DuckDBPyConnection, run: SettlementRun, documents: list[Document]
+) -> None:
     """The counterparty against the lines' accounts and VAT, per document; debit = credit = total."""
     day = run.booking_date
     counterpart, fallback, vat_account = (
@@ -214,15 +207,11 @@ def insert_postings(session: Session, run: SettlementRun, documents: list[Docume
     )
     side = process_named(run.process).counterparty_side
     other = "kredit" if side == "debet" else "debet"
-    line = LedgerLine
-    by_account = session.execute(
-        select(line.document_number, line.account, func.sum(line.amount_oere))
-        .where(line.run_no == run.run_no)
-        .group_by(line.document_number, line.account)
-        .order_by(line.document_number, line.account)
-    ).all()
+    by_account = con.execute("""
+        SELECT document_number, account, sum(amount_oere)::BIGINT FROM booked JOIN basis USING (basis_no)
+        GROUP BY document_number, account""").fetchall()
     signed = [(d.number, side, counterpart, d.amount_oere + d.vat_oere) for d in documents]
-    signed += [(number, other, account or fallback, int(amount)) for number, account, amount in by_account]
+    signed += [(number, other, account or fallback, amount) for number, account, amount in by_account]
     signed += [(d.number, other, vat_account, d.vat_oere) for d in documents]
     first = session.scalar(select(func.max(Posting.posting_id))) or 0
     rows = [

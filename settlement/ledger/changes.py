@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from settlement.engine.calendar import add_months
 from settlement.instance import Instance
+from settlement.ledger import bulk
 from settlement.ledger.frozen import demand_kept, kept
 from settlement.ledger.models import ParkedLine, Proposal, SettlementRun
 
@@ -240,12 +241,8 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
 
 
 def _bind_parked(con, session: Session, table: str, proposal_id: int | None) -> None:
-    rows = session.execute(
-        select(ParkedLine.service_line_id, ParkedLine.delivery_month).where(ParkedLine.proposal_id == proposal_id).distinct()
-    ).all()
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {table} (service_line_id VARCHAR, delivery_month DATE)")
-    if rows:
-        con.execute(f"INSERT INTO {table} SELECT * FROM (SELECT unnest(?), unnest(?))", [list(c) for c in zip(*rows, strict=True)])
+    of_proposal = select(ParkedLine.service_line_id, ParkedLine.delivery_month).where(ParkedLine.proposal_id == proposal_id)
+    bulk.load(con, table, bulk.read(session.connection(), of_proposal.distinct()))
 
 
 def _bind_fact_changes(con, archive: Path, now_kept: dict, then_kept: dict) -> None:

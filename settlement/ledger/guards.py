@@ -31,19 +31,20 @@ def booking_opened(session: Session, run_no: int) -> Iterator[None]:
     Where it ends in a fault the transaction is rolled back, and the opening with it.
     """
     session.execute(insert(OpenBooking).values(run_no=run_no))
-    guard = _per_row_guard(session)
-    if guard:
-        session.execute(text("DROP TRIGGER ledger_line_insert_in_booking"))
+    guards = _per_row_guards(session)
+    for name in guards:
+        session.execute(text(f"DROP TRIGGER {name}"))
     yield
     session.flush()
-    if guard:
+    for guard in guards.values():
         session.execute(text(guard))
     session.execute(delete(OpenBooking))
 
 
-def _per_row_guard(session: Session) -> str | None:
-    """The sentence of the trigger that SQLite would run for every line: it costs more than the line. It is away inside
-    the booking's transaction alone; PostgreSQL's runs once a statement and stays."""
+def _per_row_guards(session: Session) -> dict[str, str]:
+    """The triggers that SQLite would run for every line, and the sentences that make them: they cost more than the line.
+    They are away inside the booking's transaction alone; PostgreSQL's run once a statement and stay."""
     if session.get_bind().dialect.name != "sqlite":
-        return None
-    return session.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'ledger_line_insert_in_booking'"))
+        return {}
+    guards = "SELECT name, sql FROM sqlite_master WHERE name IN ('booked_basis_insert_in_booking', 'booked_line_insert_in_booking')"
+    return dict(session.execute(text(guards)).all())

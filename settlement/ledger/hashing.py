@@ -1,6 +1,10 @@
-"""The canonical serialisation that lines, documents, runs and proposals are hashed over. Version 1; of runs 1 or 2.
+"""The canonical serialisation that lines, documents, runs and proposals are hashed over.
 
-A text of fields in a fixed order between unit separators, hashed with SHA-256: anyone can recompute it.
+A text of a version and fields in a fixed order between unit separators, hashed with SHA-256: anyone can recompute it. A
+run's version says which fields it and what lies under it are hashed over. In version 3 a line's text has its own fields and
+the number of its basis; the basis is hashed once. A document's text ends with the hashes under it, written in hexadecimal:
+its bases by their number, then its lines by theirs. In versions 1 and 2 a line's text has all (LINE_FIELDS), and a document's
+text ends with the hashes of its lines alone.
 """
 
 from __future__ import annotations
@@ -17,6 +21,12 @@ LINE_FIELDS = (
     "amount_oere", "vat_oere", "vat_pct_e2", "counterparty", "account", "is_adjustment", "corrects", "item_name", "unit",
     "requisition", "line_source", "rate_source",
 )  # fmt: skip
+# From version 3 on.
+BASIS_FIELDS = (
+    "basis_no", "service_line_id", "package_id", "cpr", "price_oere", "vat_pct_e2", "counterparty", "account", "is_adjustment",
+    "corrects", "item_name", "unit", "requisition", "line_source", "rate_source",
+)  # fmt: skip
+MONTH_FIELDS = ("line_number", "basis_no", "delivery_month", "quantity_num", "quantity_den", "amount_oere", "vat_oere")
 DOCUMENT_FIELDS = (
     "number", "run_no", "kind", "process", "counterparty", "name", "cvr", "ean", "address", "contact", "issue_date",
     "due_date", "amount_oere", "vat_oere",
@@ -26,8 +36,8 @@ _RUN_FIELDS = (
     "booked_at", "booked_by", "approved_by", "engine_version", "input_hash", "lines_hash", "amount_oere", "vat_oere",
     "previous_hash",
 )  # fmt: skip
-# By the run's own version: from 2 on a run's place in the chain is not its number.
-RUN_FIELDS = {1: _RUN_FIELDS, 2: ("sequence", *_RUN_FIELDS)}
+# By the run's own version: from 2 on a run's place in the chain is not its number; from 3 on its lines have bases.
+RUN_FIELDS = {1: _RUN_FIELDS, 2: ("sequence", *_RUN_FIELDS), 3: ("sequence", *_RUN_FIELDS)}
 RUN_VERSION = max(RUN_FIELDS)
 PROPOSAL_FIELDS = (
     "process", "timing", "through", "booking_date", "engine_version", "last_load_id", "lines_hash", "input_hash", "head_hash",
@@ -53,9 +63,15 @@ def digest(fields: Iterable[object], version: str = VERSION) -> str:
     return hashlib.sha256(serialise(fields, version).encode()).hexdigest()
 
 
-def row_hash(row: object, fields: Iterable[str], children: Iterable[str] = ()) -> str:
-    """The hash of a row's named fields and of the hashes of what lies under it."""
-    return digest([*(getattr(row, field) for field in fields), *children])
+def row_hash(row: object, fields: Iterable[str]) -> str:
+    """The hash of a row's named fields."""
+    return digest(getattr(row, field) for field in fields)
+
+
+def document_hash(document, children: str, version: int) -> str:
+    """The hash of a document of a run of that version. `children`: the hashes under it (`children_sql`)."""
+    fields = [getattr(document, field) for field in DOCUMENT_FIELDS]
+    return digest([*fields, children] if children else fields, VERSION if version < 3 else str(version))
 
 
 def run_hash(run, documents: Iterable[str]) -> str:
@@ -66,12 +82,24 @@ def run_hash(run, documents: Iterable[str]) -> str:
     return digest([*fields, *documents], str(run.hash_version))
 
 
-def line_text_sql() -> str:
-    """The DuckDB expression of a line's serialisation; `serialise` of its LINE_FIELDS gives the same."""
-    parts = ", ".join(f"CAST({field} AS VARCHAR)" for field in LINE_FIELDS)
-    return f"concat_ws(chr(31), '{VERSION}', {parts})"
+def text_sql(fields: Iterable[str] = LINE_FIELDS, version: object = VERSION) -> str:
+    """The DuckDB expression of a row's serialisation; `serialise` of its fields gives the same."""
+    parts = ", ".join(f"CAST({field} AS VARCHAR)" for field in fields)
+    return f"concat_ws(chr(31), '{version}', {parts})"
 
 
-def line_hash_sql() -> str:
-    """The DuckDB expression of a line's hash; `row_hash(line, LINE_FIELDS)` gives the same."""
-    return f"sha256({line_text_sql()})"
+def hash_sql(fields: Iterable[str], version: object = RUN_VERSION) -> str:
+    """The DuckDB expression of a row's hash as bytes."""
+    return f"unhex(sha256({text_sql(fields, version)}))"
+
+
+def children_sql(basis: str, line: str) -> str:
+    """The DuckDB query of (run_no, document_number, the hashes under it in order, as a document's text has them), of
+    relations of bases and lines."""
+    return f"""
+        SELECT run_no, document_number, string_agg(lower(hex(hash)), chr(31) ORDER BY is_line, number) FROM (
+            SELECT run_no, document_number, false AS is_line, basis_no AS number, hash FROM {basis} WHERE hash IS NOT NULL
+            UNION ALL
+            SELECT b.run_no, b.document_number, true, l.line_number, l.hash
+            FROM {line} AS l JOIN {basis} AS b ON b.basis_no = l.basis_no
+        ) GROUP BY run_no, document_number"""

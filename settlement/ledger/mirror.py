@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 from pathlib import Path
+from threading import get_ident
 
 import duckdb
 from sqlalchemy import Engine, Select, select
@@ -32,15 +33,21 @@ def file_of(instance: Instance, run_no: int, run_hash: str) -> Path:
     return instance.archive / "ledger" / f"{run_no}-{run_hash[:16]}.parquet"
 
 
-def keep(con: duckdb.DuckDBPyConnection, relation: str, path: Path) -> None:
-    """Writes a run's lines from a relation of `con` that has COLUMNS."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.part")
+def write(instance: Instance, con: duckdb.DuckDBPyConnection, relation: str) -> Path:
+    """Writes a run's lines from a relation of `con` that has COLUMNS; the file is the run's when it is kept."""
+    folder = instance.archive / "ledger"
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f"{os.getpid()}-{get_ident()}.part"
     con.execute(
         f"COPY (SELECT {', '.join(COLUMNS)} FROM {relation} ORDER BY line_number) "
         f"TO '{unfinished}' (FORMAT parquet, COMPRESSION zstd)"
     )
-    os.replace(unfinished, path)
+    return unfinished
+
+
+def keep(unfinished: Path, instance: Instance, run_no: int, run_hash: str) -> None:
+    """Gives a written file its run's name."""
+    os.replace(unfinished, file_of(instance, run_no, run_hash))
 
 
 def files(instance: Instance, engine: Engine, before: datetime = datetime.max) -> list[Path]:
@@ -54,7 +61,7 @@ def files(instance: Instance, engine: Engine, before: datetime = datetime.max) -
             if not file_of(instance, run_no, run_hash).exists():
                 with duckdb.connect() as con:
                     bulk.load(con, "of_run", bulk.read(connection, lines_of(run_no)))
-                    keep(con, "of_run", file_of(instance, run_no, run_hash))
+                    keep(write(instance, con, "of_run"), instance, run_no, run_hash)
     return [file_of(instance, run_no, run_hash) for run_no, run_hash in runs]
 
 

@@ -1,14 +1,14 @@
 """The register's tables. Money in whole øre, months as their first day, moments in UTC.
 
-Booked tables (settlement_run, document, ledger_line, posting), proposals and the access log are only ever added
-to; triggers made by the migrations refuse update and delete.
+Booked tables (settlement_run, document, booked_basis, booked_line, posting), proposals and the access log are only ever
+added to; triggers made by the migrations refuse update and delete. `ledger_line` is a view of the booked lines.
 """
 
 from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Integer, MetaData, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, ForeignKeyConstraint, Index, Integer, MetaData, Table, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 
@@ -23,6 +23,13 @@ class Base(DeclarativeBase):
     )
     # SQLite numbers new rows itself only where the key's type is INTEGER; it holds 64 bits all the same.
     type_annotation_map = {int: BigInteger().with_variant(Integer(), "sqlite")}
+
+
+class View(Base):
+    """What is read as one relation and kept in several; made by the migrations."""
+
+    __abstract__ = True
+    metadata = MetaData()
 
 
 class User(Base):
@@ -180,16 +187,63 @@ class Document(Base):
     hash: Mapped[str]
 
 
-class LedgerLine(Base):
-    """One booked line: entitled − booked on one key (settlement.md § 6), and what was known of its service line.
+class BookedBasis(Base):
+    """What a run's lines of one service line share: its price, payer, account and document, what was known of it, and the
+    document they correct.
+
+    `hash` covers it from run version 3 on; before that every line's hash covers its basis too, and there is none here.
+    """
+
+    __tablename__ = "booked_basis"
+    __table_args__ = (Index("ix_booked_basis_of_document", "run_no", "document_number"),)
+    basis_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_no: Mapped[int]
+    document_number: Mapped[str]
+    service_line_id: Mapped[str]
+    price_oere: Mapped[int]
+    counterparty: Mapped[str]
+    account: Mapped[str]
+    package_id: Mapped[str]
+    cpr: Mapped[str]
+    vat_pct_e2: Mapped[int]
+    is_adjustment: Mapped[bool]
+    corrects: Mapped[str]
+    item_name: Mapped[str]
+    unit: Mapped[str]
+    requisition: Mapped[str]
+    line_source: Mapped[str]
+    rate_source: Mapped[str]
+    hash: Mapped[bytes | None]
+
+
+class BookedLine(Base):
+    """One booked line: entitled − booked of its basis in one delivery month (settlement.md § 6).
+
+    Numbered upwards from 1; what an earlier system charged downwards from 0, for it comes before all else. No foreign key
+    points from here or from its basis: a row's own check would cost more than the row. Booking makes them of one join, and
+    `verify` finds a row that has lost what it belongs to.
+    """
+
+    __tablename__ = "booked_line"
+    __table_args__ = {"sqlite_with_rowid": False}
+    basis_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    delivery_month: Mapped[date] = mapped_column(primary_key=True)
+    line_number: Mapped[int]
+    quantity_num: Mapped[int]
+    quantity_den: Mapped[int]
+    amount_oere: Mapped[int]
+    vat_oere: Mapped[int]
+    hash: Mapped[bytes]
+
+
+class LedgerLine(View):
+    """One booked line, whole: with its basis, and with its run's process, booking date and the moment it was learned.
 
     Delivery month, recorded time, booking date and accounting period (the run's) are kept apart.
-    Numbered upwards from 1; what an earlier system charged downwards from 0, for it comes before all else.
     """
 
     __tablename__ = "ledger_line"
-    __table_args__ = (_of_document("ledger_line"), Index("ix_ledger_line_of_document", "run_no", "document_number"))
-    line_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    line_number: Mapped[int] = mapped_column(primary_key=True)
     run_no: Mapped[int]
     document_number: Mapped[str]
     booking_date: Mapped[date]
@@ -297,6 +351,28 @@ class HoldConfirmation(Base):
     confirmed_at: Mapped[datetime]
 
 
+class QualityOverride(Base):
+    """One person's override of one rule's finding on one key, or (with `lifts`) the lifting of one."""
+
+    __tablename__ = "quality_override"
+    override_id: Mapped[int] = mapped_column(primary_key=True)
+    lifts: Mapped[int | None] = mapped_column(ForeignKey("quality_override.override_id"))
+    rule: Mapped[str]
+    finding_key: Mapped[str]
+    reason: Mapped[str]
+    decided_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    decided_at: Mapped[datetime]
+
+
+class QualityOverrideConfirmation(Base):
+    """Another person's confirmation, by which an override or a lifting takes effect."""
+
+    __tablename__ = "quality_override_confirmation"
+    override_id: Mapped[int] = mapped_column(ForeignKey("quality_override.override_id"), primary_key=True)
+    confirmed_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    confirmed_at: Mapped[datetime]
+
+
 class ManualLine(Base):
     """One person's one-off line on a package, amount signed, or (with `withdraws`) the withdrawal of one."""
 
@@ -367,3 +443,8 @@ class AccessLog(Base):
     action: Mapped[str]
     cpr: Mapped[str] = mapped_column(index=True)
     purpose: Mapped[str]
+
+
+def relation(name: str) -> Table:
+    """A table or view of the register."""
+    return View.metadata.tables[name] if name in View.metadata.tables else Base.metadata.tables[name]

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import date
-from itertools import groupby
 
 import duckdb
 import pyarrow as pa
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from settlement.engine import settle
 from settlement.instance import Instance
-from settlement.ledger import hashing
-from settlement.ledger.booking import insert_postings, keep_heads, kind_of, next_sequence
+from settlement.ledger import booked_lines, bulk, hashing
+from settlement.ledger.booking import insert_run, keep_heads, kind_of, next_sequence
 from settlement.ledger.guards import booking_opened, one_at_a_time
 from settlement.ledger.models import Document, LedgerLine, SettlementRun
 from settlement.ledger.proposals import newest_hash
 from settlement.ledger.register import now, writing
 
 BOOKED_BY = "platformen"
-KEY = {
-    "process": pa.string(), "service_line_id": pa.string(), "delivery_month": pa.date32(), "price_oere": pa.int64(),
-    "counterparty": pa.string(), "account": pa.string(),
-}  # fmt: skip
+KEY = ("process", "service_line_id", "delivery_month", "price_oere", "counterparty", "account")
+LINES_HASH = f"SELECT sha256(string_agg(line, chr(10) ORDER BY line)) FROM (SELECT {hashing.text_sql()} AS line FROM of_process)"
 # Grain: one living opening entry that no run holds, as the ledger line it becomes.
 UNBOOKED = f"""
     WITH entry AS (
@@ -32,22 +28,18 @@ UNBOOKED = f"""
             * REPLACE (coalesce(account, '') AS account), coalesce(quantity_e4, 0) AS quantity,
             coalesce(document_number, '') AS document
         FROM canonical.opening_entry WHERE NOT withdrawn
-    ),
-    line AS (
-        SELECT
-            e.process, e.service_line_id, l.package_id, p.cpr, e.delivery_month,
-            e.quantity // gcd(e.quantity, 10000) AS quantity_num, 10000 // gcd(e.quantity, 10000) AS quantity_den,
-            e.price_oere, coalesce(e.amount_oere, 0) AS amount_oere, coalesce(e.vat_oere, 0) AS vat_oere, i.vat_pct_e2,
-            e.counterparty, e.account, false AS is_adjustment, '' AS corrects, coalesce(i.name, i.item_code) AS item_name,
-            i.unit, coalesce(p.requisition, '') AS requisition,
-            concat(left(e.source_file, 16), ':', e.source_row) AS line_source, '' AS rate_source, e.document AS document_number
-        FROM (FROM entry ANTI JOIN already_booked USING ({", ".join(KEY)})) AS e
-        JOIN canonical.service_line AS l ON l.service_line_id = e.service_line_id
-        JOIN canonical.service_package AS p ON p.package_id = l.package_id
-        JOIN canonical.catalogue_item AS i ON i.item_code = l.item_code
     )
-    SELECT *, {hashing.line_hash_sql()} AS content_hash FROM line
-    ORDER BY process, document_number, service_line_id, delivery_month, price_oere, counterparty, account"""
+    SELECT
+        e.process, e.service_line_id, l.package_id, p.cpr, e.delivery_month,
+        e.quantity // gcd(e.quantity, 10000) AS quantity_num, 10000 // gcd(e.quantity, 10000) AS quantity_den,
+        e.price_oere, coalesce(e.amount_oere, 0) AS amount_oere, coalesce(e.vat_oere, 0) AS vat_oere, i.vat_pct_e2,
+        e.counterparty, e.account, false AS is_adjustment, '' AS corrects, coalesce(i.name, i.item_code) AS item_name,
+        i.unit, coalesce(p.requisition, '') AS requisition,
+        concat(left(e.source_file, 16), ':', e.source_row) AS line_source, '' AS rate_source, e.document AS document_number
+    FROM (FROM entry ANTI JOIN already_booked USING ({", ".join(KEY)})) AS e
+    JOIN canonical.service_line AS l ON l.service_line_id = e.service_line_id
+    JOIN canonical.service_package AS p ON p.package_id = l.package_id
+    JOIN canonical.catalogue_item AS i ON i.item_code = l.item_code"""
 
 
 def book_opening_entries(
@@ -61,66 +53,51 @@ def book_opening_entries(
     """
     if not con.execute("SELECT 1 FROM canonical.opening_entry WHERE NOT withdrawn LIMIT 1").fetchone():
         return []
-    with writing(engine) as session:
+    with writing(engine) as session, duckdb.connect() as columns:
         one_at_a_time(session)
-        lines = _unbooked(session, con)
-        runs = [
-            _book(session, process, list(group), booking_date)
-            for process, group in groupby(lines, key=lambda line: line["process"])
-        ]
+        bulk.load(columns, "unbooked", iter([_unbooked(session, con)]))
+        processes = columns.execute("SELECT DISTINCT process FROM unbooked ORDER BY process").fetchall()
+        runs = [_book(session, instance, columns, process, booking_date) for (process,) in processes]
     if runs:
         keep_heads(instance, engine)
     return runs
 
 
-def _unbooked(session: Session, con: duckdb.DuckDBPyConnection) -> list[dict]:
-    booked = session.execute(select(*(getattr(LedgerLine, name) for name in KEY)).where(LedgerLine.run_no <= 0)).all()
-    columns = zip(*booked, strict=True) if booked else [()] * len(KEY)
-    con.register("already_booked", pa.table([pa.array(c, t) for c, t in zip(columns, KEY.values(), strict=True)], names=list(KEY)))
-    cursor = con.execute(UNBOOKED)
-    names = [column[0] for column in cursor.description]
-    lines = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+def _unbooked(session: Session, con: duckdb.DuckDBPyConnection) -> pa.Table:
+    booked = bulk.read(session.connection(), select(*(LedgerLine.__table__.c[name] for name in KEY)).where(LedgerLine.run_no <= 0))
+    con.register("already_booked", pa.concat_tables(booked))
+    lines = con.sql(UNBOOKED).to_arrow_table()
     con.unregister("already_booked")
     return lines
 
 
-def _book(session: Session, process: str, lines: list[dict], booking_date: date) -> SettlementRun:
-    """One run of one process's lines, which come sorted by document."""
+def _book(
+    session: Session, instance: Instance, con: duckdb.DuckDBPyConnection, process: str, booking_date: date
+) -> SettlementRun:
+    """One run of one process's lines of `unbooked`."""
     lowest = session.scalar(select(func.min(SettlementRun.run_no)).where(SettlementRun.run_no <= 0))
-    booked_at = now()
+    run_no = 0 if lowest is None else lowest - 1
+    con.execute(f"CREATE OR REPLACE VIEW of_process AS FROM unbooked WHERE process = '{process}'")
+    _, amount, vat = booked_lines.number(con, session, run_no, lines="of_process", known="of_process")
     run = SettlementRun(
-        run_no=0 if lowest is None else lowest - 1, sequence=next_sequence(session), proposal_id=None, process=process,
-        timing="", through=max(line["delivery_month"] for line in lines), booking_date=booking_date,
-        accounting_year=booking_date.year, accounting_period=booking_date.month, booked_at=booked_at, booked_by=BOOKED_BY,
-        approved_by="", engine_version=settle.VERSION, input_hash="",
-        lines_hash=hashlib.sha256("".join(line["content_hash"] for line in lines).encode()).hexdigest(),
-        amount_oere=sum(line["amount_oere"] for line in lines), vat_oere=sum(line["vat_oere"] for line in lines),
-        previous_hash=newest_hash(session), hash_version=hashing.RUN_VERSION, hash="",
+        run_no=run_no, sequence=next_sequence(session), proposal_id=None, process=process, timing="",
+        through=con.execute("SELECT max(delivery_month) FROM of_process").fetchone()[0], booking_date=booking_date,
+        accounting_year=booking_date.year, accounting_period=booking_date.month, booked_at=now(), booked_by=BOOKED_BY,
+        approved_by="", engine_version=settle.VERSION, input_hash="", lines_hash=con.execute(LINES_HASH).fetchone()[0],
+        amount_oere=amount, vat_oere=vat, previous_hash=newest_hash(session), hash_version=hashing.RUN_VERSION, hash="",
     )  # fmt: skip
-    documents = [
-        _document(run, number, list(group)) for number, group in groupby(lines, key=lambda line: line["document_number"])
-    ]
-    run.hash = hashing.run_hash(run, [document.hash for document in documents])
-    lowest_line = session.scalar(select(func.min(LedgerLine.line_number)).where(LedgerLine.run_no <= 0))
-    first = (1 if lowest_line is None else lowest_line) - len(lines)
-    with booking_opened(session, run.run_no):
-        session.add(run)
-        session.flush()
-        session.add_all(documents)
-        session.flush()
-        common = {"run_no": run.run_no, "booking_date": booking_date, "recorded_at": booked_at}
-        session.execute(insert(LedgerLine), [line | common | {"line_number": n} for n, line in enumerate(lines, first)])
-        insert_postings(session, run, documents)
+    totals = con.execute("""
+        SELECT document_number, sum(amount_oere)::BIGINT, sum(vat_oere)::BIGINT FROM of_process GROUP BY document_number
+        ORDER BY document_number""").fetchall()
+    with booking_opened(session, run_no):
+        insert_run(session, con, instance, run, [_document(run, *total) for total in totals])
     return run
 
 
-def _document(run: SettlementRun, number: str, lines: list[dict]) -> Document:
+def _document(run: SettlementRun, number: str, amount: int, vat: int) -> Document:
     """The earlier system's document, or the part of it that this run brings: its number as given, outside the series."""
-    amount, vat = sum(line["amount_oere"] for line in lines), sum(line["vat_oere"] for line in lines)
-    document = Document(
+    return Document(
         run_no=run.run_no, number=number, series=None, year=None, sequence=None, kind=kind_of(run.process, amount, vat),
         process=run.process, counterparty="", name="", cvr="", ean="", address="", contact="", issue_date=run.booking_date,
         due_date=run.booking_date, amount_oere=amount, vat_oere=vat,
     )  # fmt: skip
-    document.hash = hashing.row_hash(document, hashing.DOCUMENT_FIELDS, [line["content_hash"] for line in lines])
-    return document

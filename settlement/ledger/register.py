@@ -26,8 +26,11 @@ ROLES = {
     "sagsbehandler": "ser borgere i egen afdeling",
     "revisor": "ser alt, ændrer intet",
     "datateam": "ser ingen borgere",
+    "decentral": "indlæser filer og ser fejl for egen afdeling, og intet andet",
 }
+DECENTRAL = "decentral"
 MAY_BOOK = {"controller"}
+MAY_LOAD = {"controller", "datateam", DECENTRAL}
 MAY_SEE_CITIZENS = {"controller", "sagsbehandler", "revisor"}
 
 
@@ -92,8 +95,10 @@ def upgrade(engine: Engine, version: str = "head") -> None:
 def _order_by_bytes(connection: Connection) -> None:
     """Gives every text column the collation C: hashes run over rows in order, and SQLite orders by bytes too."""
     columns = connection.execute(text("""
-        SELECT table_name, column_name FROM information_schema.columns
-        WHERE table_schema = current_schema() AND data_type = 'character varying' AND collation_name IS DISTINCT FROM 'C'"""))
+        SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables AS t
+            USING (table_schema, table_name)
+        WHERE table_schema = current_schema() AND t.table_type = 'BASE TABLE' AND data_type = 'character varying'
+            AND collation_name IS DISTINCT FROM 'C'"""))
     for table, column in columns.all():
         connection.execute(text(f'ALTER TABLE "{table}" ALTER COLUMN "{column}" TYPE varchar COLLATE "C"'))
 
@@ -127,9 +132,11 @@ def _sqlite_busy(context) -> None:
 
 
 def add_user(session: Session, name: str, role: str, department: str = "") -> None:
-    """Adds a user. Raises InputFault for an unknown role or a name that is taken."""
+    """Adds a user. Raises InputFault for an unknown role or a name that is taken, or a decentral user without a department."""
     if role not in ROLES:
         raise InputFault(f"Rollen «{role}» findes ikke. Vælg en af: {', '.join(ROLES)}.")
+    if role == DECENTRAL and not department:
+        raise InputFault("En decentral bruger skal have en afdeling. Angiv den med --department.")
     if session.get(User, name):
         raise InputFault(f"Brugeren «{name}» findes allerede. Vælg et andet navn.")
     session.add(User(name=name, role=role, department=department, created_at=now()))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from settlement.engine import settle
 from settlement.faults import StateFault
 from settlement.instance import Instance
-from settlement.ledger import hashing
+from settlement.ledger import bulk, hashing
 from settlement.ledger.frozen import Frozen, thaw
 from settlement.ledger.models import LedgerLine, SettlementRun
 
@@ -42,7 +42,7 @@ def recompute(instance: Instance, run: SettlementRun) -> set[str]:
     with duckdb.connect() as con:
         kept = thaw(con, instance.archive, run.input_hash)
         compute_again(con, kept)
-        return {text for (text,) in con.execute(f"SELECT {hashing.line_text_sql()} FROM proposed").fetchall()}
+        return {text for (text,) in con.execute(f"SELECT {hashing.text_sql()} FROM proposed").fetchall()}
 
 
 def compute_again(con: duckdb.DuckDBPyConnection, kept: Frozen, also: date | None = None) -> None:
@@ -64,9 +64,10 @@ def compute_again(con: duckdb.DuckDBPyConnection, kept: Frozen, also: date | Non
 
 
 def _booked(engine: Engine, run_no: int) -> set[str]:
-    with Session(engine) as session:
-        lines = session.scalars(select(LedgerLine).where(LedgerLine.run_no == run_no).execution_options(yield_per=10_000))
-        return {hashing.serialise(getattr(line, field) for field in hashing.LINE_FIELDS) for line in lines}
+    columns = [LedgerLine.__table__.c[field] for field in hashing.LINE_FIELDS]
+    with engine.connect() as connection, duckdb.connect() as con:
+        bulk.load(con, "booked", bulk.read(connection, select(*columns).where(LedgerLine.run_no == run_no)))
+        return {text for (text,) in con.execute(f"SELECT {hashing.text_sql()} FROM booked").fetchall()}
 
 
 def _told(serialised: str) -> str:

@@ -2,68 +2,111 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from collections.abc import Iterator
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import duckdb
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from settlement.instance import Instance
 from settlement.ledger import bulk, hashing, mirror
 from settlement.ledger.booking import DELIVERED, file_digest, kept_heads
-from settlement.ledger.models import Document, LedgerLine, NumberSeries, OutboxItem, Posting, SettlementRun
+from settlement.ledger.models import BookedBasis, BookedLine, Document, NumberSeries, OutboxItem, Posting, SettlementRun
+
+BASES_AT_ONCE = 250_000  # of as many runs as have that many, or of one that has more
+# Grain: one line whose hash, or whose basis's, is another than that of its fields; of a changed basis its first.
+_CHANGED = f"""
+    SELECT run_no, line_number, document_number FROM whole_line
+    WHERE hash <> CASE WHEN hash_version >= 3 THEN {hashing.hash_sql(hashing.MONTH_FIELDS)}
+        ELSE {hashing.hash_sql(hashing.LINE_FIELDS, hashing.VERSION)} END
+    UNION
+    SELECT b.run_no, min(l.line_number), b.document_number FROM line AS l JOIN (
+        SELECT * FROM basis JOIN run USING (run_no)
+        WHERE hash_version >= 3 AND hash IS DISTINCT FROM {hashing.hash_sql(hashing.BASIS_FIELDS)}
+    ) AS b USING (basis_no) GROUP BY b.run_no, b.basis_no, b.document_number
+    ORDER BY line_number"""
+# Grain: one run of `mirrored` whose file has another number of lines than the register, or one the register lacks.
+_UNLIKE = f"""
+    WITH booked AS (SELECT run_no, {', '.join(mirror.COLUMNS)} FROM whole_line JOIN mirrored USING (run_no))
+    SELECT run_no FROM (SELECT run_no FROM kept EXCEPT ALL SELECT run_no FROM booked)
+    UNION SELECT run_no FROM (SELECT run_no FROM booked EXCEPT ALL SELECT run_no FROM kept)
+    UNION SELECT run_no FROM (FROM kept EXCEPT ALL FROM booked)"""
 
 
 def verify(instance: Instance, engine: Engine, head: str | None = None) -> list[str]:
     """What is broken, a sentence each; empty where all holds. `head` is a head once printed, to be found in the chain."""
-    with Session(engine) as session:
+    with Session(engine) as session, duckdb.connect() as con:
         runs = session.scalars(select(SettlementRun).order_by(SettlementRun.sequence)).all()
         broken = [
-            *_chain(session, runs),
+            *_chain(runs),
+            *(sentence for some in _at_once(session, runs) for sentence in _laid_in_columns(instance, session, con, some)),
             *_kept(instance, runs),
-            *_sums(session, runs),
             *_numbers(session),
+            *_homeless(session),
             *_files(instance, session),
-            *_mirrored(instance, session, runs),
         ]
         if head and head not in {run.hash for run in runs}:
             broken.append(f"Hovedet {head[:16]}… findes ikke i kæden: den er afkortet eller skrevet om.")
     return broken
 
 
-def _chain(session: Session, runs: list[SettlementRun]):
-    """Lines hash into their document, documents into their run, runs into each other."""
+def _chain(runs: list[SettlementRun]) -> Iterator[str]:
+    """Runs hash into each other."""
     previous = ""
     for place, run in enumerate(runs, 1):
         if run.sequence != place:
             yield f"Kørsel {run.run_no}: kæden er brudt; kørslen er nr. {run.sequence} i kæden, men står som nr. {place}."
         if run.previous_hash != previous:
             yield f"Kørsel {run.run_no}: kæden er brudt; kørslen peger ikke på den forrige kørsels hash."
-        documents = session.scalars(
-            select(Document).where(Document.run_no == run.run_no).order_by(Document.counterparty, Document.number)
-        ).all()
-        lines = session.scalars(
-            select(LedgerLine)
-            .where(LedgerLine.run_no == run.run_no)
-            .order_by(LedgerLine.document_number, LedgerLine.line_number)
-            .execution_options(yield_per=10_000)
-        )
-        hashes: dict[str, list[str]] = {}
-        for number, group in groupby(lines, key=lambda line: line.document_number):
-            hashes[number] = []
-            for line in group:
-                if hashing.row_hash(line, hashing.LINE_FIELDS) != line.content_hash:
-                    yield f"Linje {line.line_number} i bilag {number} (kørsel {run.run_no}) er ændret efter bogføringen."
-                hashes[number].append(line.content_hash)
-        for document in documents:
-            if hashing.row_hash(document, hashing.DOCUMENT_FIELDS, hashes.pop(document.number, [])) != document.hash:
-                yield f"Bilag {document.number} (kørsel {run.run_no}) eller dets linjer er ændret efter bogføringen."
-        for number in hashes:
-            yield f"Kørsel {run.run_no} har linjer i bilag {number}, som ikke findes."
-        if hashing.run_hash(run, [d.hash for d in documents]) != run.hash:
-            yield f"Kørsel {run.run_no} eller dens bilag er ændret efter bogføringen."
         previous = run.hash
+
+
+def _at_once(session: Session, runs: list[SettlementRun]) -> Iterator[list[SettlementRun]]:
+    """The runs in order, as many at once as can be laid in columns together."""
+    bases = dict(session.execute(select(BookedBasis.run_no, func.count()).group_by(BookedBasis.run_no)).all())
+    some, count = [], 0
+    for run in runs:
+        some.append(run)
+        count += bases.get(run.run_no, 0)
+        if count >= BASES_AT_ONCE:
+            yield some
+            some, count = [], 0
+    if some:
+        yield some
+
+
+def _laid_in_columns(
+    instance: Instance, session: Session, con: duckdb.DuckDBPyConnection, runs: list[SettlementRun]
+) -> Iterator[str]:
+    """Lines hash into their document and are its total, documents hash into their run and are its total."""
+    numbers = [run.run_no for run in runs]
+    documents: dict[int, list[Document]] = {number: [] for number in numbers}
+    for document in session.scalars(
+        select(Document).where(Document.run_no.in_(numbers)).order_by(Document.counterparty, Document.number)
+    ):
+        documents[document.run_no].append(document)
+    connection, of_runs = session.connection(), BookedBasis.run_no.in_(numbers)
+    lines = select(BookedLine.__table__).join(BookedBasis, BookedBasis.basis_no == BookedLine.basis_no).where(of_runs)
+    bulk.load(con, "basis", bulk.read(connection, select(BookedBasis.__table__).where(of_runs)))
+    bulk.load(con, "line", bulk.read(connection, lines))
+    con.execute("CREATE OR REPLACE TABLE run (run_no BIGINT, process VARCHAR, hash_version BIGINT)")
+    con.executemany("INSERT INTO run VALUES (?, ?, ?)", [[run.run_no, run.process, run.hash_version] for run in runs])
+    con.execute("""
+        CREATE OR REPLACE VIEW whole_line AS
+        SELECT r.process, r.hash_version, b.* EXCLUDE (hash), l.* EXCLUDE (basis_no)
+        FROM line AS l JOIN basis AS b ON b.basis_no = l.basis_no JOIN run AS r ON r.run_no = b.run_no""")
+    for run_no, line, number in con.execute(_CHANGED).fetchall():
+        yield f"Linje {line} i bilag {number} (kørsel {run_no}) er ændret efter bogføringen."
+    under = {tuple(key): hashes for *key, hashes in con.execute(hashing.children_sql("basis", "line")).fetchall()}
+    for run in runs:
+        for document in documents[run.run_no]:
+            hashes = under.pop((run.run_no, document.number), "")
+            if hashing.document_hash(document, hashes, run.hash_version) != document.hash:
+                yield f"Bilag {document.number} (kørsel {run.run_no}) eller dets linjer er ændret efter bogføringen."
+        if hashing.run_hash(run, [d.hash for d in documents[run.run_no]]) != run.hash:
+            yield f"Kørsel {run.run_no} eller dens bilag er ændret efter bogføringen."
+    yield from _sums(session, con, runs, documents)
+    yield from _mirrored(instance, con, runs)
 
 
 def _kept(instance: Instance, runs: list[SettlementRun]):
@@ -77,54 +120,72 @@ def _kept(instance: Instance, runs: list[SettlementRun]):
         yield f"Registeret har {len(runs)} kørsler, men arkivet kender {len(kept)}: kæden er afkortet."
 
 
-def _mirrored(instance: Instance, session: Session, runs: list[SettlementRun]):
+def _mirrored(instance: Instance, con: duckdb.DuckDBPyConnection, runs: list[SettlementRun]) -> Iterator[str]:
     """The ledger the engine reads is the register's, line by line."""
+    columns, paths = ", ".join(mirror.COLUMNS), {}
+    con.execute(f"CREATE OR REPLACE TABLE kept AS SELECT run_no, {columns} FROM whole_line LIMIT 0")
+    con.execute("CREATE OR REPLACE TABLE mirrored (run_no BIGINT)")
     for run in runs:
-        path = mirror.file_of(instance, run.run_no, run.hash)
+        paths[run.run_no] = path = mirror.file_of(instance, run.run_no, run.hash)
         if not path.exists():
             continue  # it is written from the register before it is read
         try:
-            kept = pq.read_table(path)
-        except (OSError, pa.ArrowException):
+            con.execute(f"INSERT INTO kept SELECT {run.run_no}, {columns} FROM read_parquet('{path}')")
+            con.execute(f"INSERT INTO mirrored VALUES ({run.run_no})")
+        except duckdb.Error:
             yield f"Kørsel {run.run_no}: spejlet {path.name} i arkivet kan ikke læses. Slet filen; den skrives igen fra registeret."
-            continue
-        booked = pa.concat_tables(bulk.read(session.connection(), mirror.lines_of(run.run_no)))
-        if not kept.cast(booked.schema).equals(booked):
-            yield f"Kørsel {run.run_no}: spejlet {path.name} i arkivet er ikke registerets linjer."
+    for (run_no,) in con.execute(_UNLIKE).fetchall():
+        yield f"Kørsel {run_no}: spejlet {paths[run_no].name} i arkivet er ikke registerets linjer."
 
 
-def _sums(session: Session, runs: list[SettlementRun]):
+def _sums(
+    session: Session, con: duckdb.DuckDBPyConnection, runs: list[SettlementRun], documents: dict[int, list[Document]]
+) -> Iterator[str]:
     """Σ lines = document total = Σ debit = Σ credit; Σ documents = run."""
-    line = LedgerLine
     lines = {
         (run_no, number): (amount, vat)
-        for run_no, number, amount, vat in session.execute(
-            select(line.run_no, line.document_number, func.sum(line.amount_oere), func.sum(line.vat_oere)).group_by(
-                line.run_no, line.document_number
-            )
-        )
+        for run_no, number, amount, vat in con.execute(
+            "SELECT run_no, document_number, sum(amount_oere), sum(vat_oere) FROM whole_line GROUP BY run_no, document_number"
+        ).fetchall()
     }
     sides = {
         (run_no, number, side): amount
         for run_no, number, side, amount in session.execute(
-            select(Posting.run_no, Posting.document_number, Posting.side, func.sum(Posting.amount_oere)).group_by(
-                Posting.run_no, Posting.document_number, Posting.side
-            )
+            select(Posting.run_no, Posting.document_number, Posting.side, func.sum(Posting.amount_oere))
+            .where(Posting.run_no.in_(documents))
+            .group_by(Posting.run_no, Posting.document_number, Posting.side)
         )
     }
-    totals: dict[int, list[int]] = {run.run_no: [0, 0] for run in runs}
-    for document in session.scalars(select(Document).order_by(Document.run_no, Document.number)):
-        amount, vat, key = document.amount_oere, document.vat_oere, (document.run_no, document.number)
-        if lines.get(key) != (amount, vat):
-            yield f"Bilag {document.number}: linjernes sum er ikke bilagets total."
-        debit, credit = sides.get((*key, "debet"), 0), sides.get((*key, "kredit"), 0)
-        if not debit == credit == amount + vat:
-            yield f"Bilag {document.number}: debet {debit}, kredit {credit} og total {amount + vat} øre er ikke ens."
-        totals[document.run_no][0] += amount
-        totals[document.run_no][1] += vat
     for run in runs:
-        if totals[run.run_no] != [run.amount_oere, run.vat_oere]:
+        of_run = documents[run.run_no]
+        for document in of_run:
+            amount, vat, key = document.amount_oere, document.vat_oere, (run.run_no, document.number)
+            if lines.get(key) != (amount, vat):
+                yield f"Bilag {document.number}: linjernes sum er ikke bilagets total."
+            debit, credit = sides.get((*key, "debet"), 0), sides.get((*key, "kredit"), 0)
+            if not debit == credit == amount + vat:
+                yield f"Bilag {document.number}: debet {debit}, kredit {credit} og total {amount + vat} øre er ikke ens."
+        if (sum(d.amount_oere for d in of_run), sum(d.vat_oere for d in of_run)) != (run.amount_oere, run.vat_oere):
             yield f"Kørsel {run.run_no}: bilagenes sum er ikke kørslens total."
+
+
+def _homeless(session: Session) -> Iterator[str]:
+    """Every line has its basis and every basis its document; lines are numbered without gaps."""
+    line, basis = BookedLine, BookedBasis
+    without = session.scalars(
+        select(line.line_number).where(~select(basis).where(basis.basis_no == line.basis_no).exists()).order_by(line.line_number)
+    ).all()
+    if without:
+        yield f"{len(without)} linjer har mistet det, de hører til; den første er linje {without[0]}."
+    is_there = select(Document).where(Document.run_no == basis.run_no, Document.number == basis.document_number).exists()
+    for run_no, number in session.execute(select(basis.run_no, basis.document_number).where(~is_there).distinct()):
+        yield f"Kørsel {run_no} har linjer i bilag {number}, som ikke findes."
+    lowest, highest, count = session.execute(
+        select(func.min(line.line_number), func.max(line.line_number), func.count(line.line_number.distinct()))
+    ).one()
+    total = session.scalar(select(func.count()).select_from(line))
+    if total and not highest - min(lowest, 1) + 1 == count == total:
+        yield f"Linjenumrene har huller: {total} linjer, fra {lowest} til {highest}."
 
 
 def _numbers(session: Session):

@@ -1,1 +1,1 @@
-SELECT load_id, received_at, dated FROM {{ source('raw', 'load') }}
+SELECT load_id, system, received_at, received_by, dated, undoes FROM {{ source('raw', 'load') }}

@@ -9,5 +9,8 @@ SELECT
     column_name,
     message,
     service_line_id,
+    json_extract_string(cells, '$.package_id') AS package_id,
+    nullif(json_extract_string(cells, '$.department'), '') AS department,
+    closed_by_load,
     closed_by_load IS NULL AS is_open
 FROM {{ source('quarantine', 'refused') }}

@@ -1,0 +1,1 @@
+SELECT rule, title, owner, severity, bites_from FROM {{ source('quality', 'rule') }}
