@@ -26,6 +26,7 @@ PAGES = {
         st.Page("views/proposals.py", title="Afregning", icon=":material/receipt_long:", url_path="afregning"),
         st.Page("views/citizen.py", title="Borger", icon=":material/person_search:", url_path="borger"),
         st.Page("views/intake.py", title="Indlæsning", icon=":material/upload_file:", url_path="indlaesning"),
+        st.Page("views/worklist.py", title="Ydelsesoversættelse", icon=":material/translate:", url_path="ydelsesoversaettelse"),
         st.Page("views/quality.py", title="Datakvalitet", icon=":material/fact_check:", url_path="datakvalitet"),
     ],
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent
 sys.path.insert(0, str(PROJECT.parent))
 
+from ingestion.conflicts import CONTESTED  # noqa: E402
 from ingestion.contract import Contract, contracts  # noqa: E402
 
 DO_NOT_EDIT = "Made by generate_sources.py from ingestion/contracts; change the contract, then run it again."
@@ -26,9 +27,12 @@ PROVENANCE = {
 def files() -> dict[Path, str]:
     """The text of each made file by its path."""
     listed = "".join(f"    {c.table!r}: {_loader_file(c)},\n" for c in contracts().values())
+    contested = "".join(f"    {t!r}: {({c.name: c.loader for c in contracts()[t].columns})},\n" for t in CONTESTED)
     macro = (
         f"{{# {DO_NOT_EDIT}\n   By canonical table: its loader file's name, and whether it names a service line. #}}\n"
         f"{{% macro canonical_tables() %}}\n{{% do return({{\n{listed}}}) %}}\n{{% endmacro %}}\n"
+        "{# By table that several systems speak of: loader column by canonical column. #}\n"
+        f"{{% macro contested_columns() %}}\n{{% do return({{\n{contested}}}) %}}\n{{% endmacro %}}\n"
     )
     source = (
         f"# {DO_NOT_EDIT}\nversion: 2\nsources:\n  - name: canonical\n"
@@ -46,7 +50,7 @@ def _loader_file(contract: Contract) -> str:
 
 
 def _table(contract: Contract) -> str:
-    columns = [(c.name, c.duckdb_type, c.meaning, c.personal) for c in contract.columns]
+    columns = [(c.name, c.duckdb_type, c.meaning, c.personal) for c in contract.stored]
     columns += [(name, duckdb_type, meaning, False) for name, (duckdb_type, meaning) in PROVENANCE.items()]
     lines = [
         f"      - name: {contract.table}",

@@ -45,9 +45,17 @@ class _RawFile:
     columns: list[str]
     """Those the file has and its layout knows of."""
 
-    def selects(self, number: int, sha256: str) -> dict[str, str]:
-        """The SELECT of loader columns, `_file` (as `number`), `_row` and `_fault` by canonical table."""
-        rows = f"(SELECT * REPLACE ({number}::BIGINT AS _file) FROM {self.raw} WHERE _file = '{sha256}')"
+    @property
+    def alike(self) -> tuple:
+        """Equal for files that are read on by the same SELECT: hundreds of invoices are one step, not hundreds."""
+        return (self.raw, tuple(self.columns), _reference(self.mapping))
+
+    def selects(self, numbers: list[int]) -> dict[str, str]:
+        """The SELECT of loader columns, `_file` (the number in `load_file`), `_row` and `_fault` by canonical table, for the
+        files of those numbers."""
+        listed = ", ".join(map(str, numbers))
+        files = f"(SELECT number, file_hash FROM load_file WHERE number IN ({listed})) l"
+        rows = f"(SELECT r.* REPLACE (l.number AS _file) FROM {self.raw} r JOIN {files} ON l.file_hash = r._file)"
         if self.mapping:
             found = {
                 contract_for_file(name).table: target_select(target, rows, self.columns)
@@ -56,9 +64,12 @@ class _RawFile:
         else:
             contract = contract_for_file(self.raw.rpartition("__")[2].strip('"'))
             found = {contract.table: f"SELECT {', '.join(_name(c) for c in self.columns)}, _file, _row FROM {rows}"}
-        faults = f"(SELECT _row, _fault FROM {self.raw} WHERE _file = '{sha256}' AND _fault IS NOT NULL)"
+        faults = (
+            f"(SELECT l.number, r._row, r._fault FROM {self.raw} r JOIN {files} ON l.file_hash = r._file "
+            "WHERE r._fault IS NOT NULL)"
+        )
         return {
-            table: f"SELECT m.*, f._fault FROM ({select}) m LEFT JOIN {faults} f ON f._row = m._row"
+            table: f"SELECT m.*, f._fault FROM ({select}) m LEFT JOIN {faults} f ON f._row = m._row AND f.number = m._file"
             for table, select in found.items()
         }
 
@@ -77,22 +88,26 @@ def apply_load(con: duckdb.DuckDBPyConnection, instance: Instance, load: archive
         "CREATE OR REPLACE TEMP TABLE load_file (number BIGINT, file_hash VARCHAR, dated DATE, superseded BOOLEAN)"
     )
     stages: dict[str, gate.Stage] = {}
+    alike: dict[tuple, tuple[_RawFile, list[int]]] = {}
     files = []
     for number, file in enumerate(load.files, 1):
         try:
             raw = _to_raw(con, instance, load, file)
-            selects = raw.selects(number, file.sha256)
+            tables = raw.selects([number])  # raises where the layout's rules cannot be used on the file
         except InputFault as fault:
             raise UnreadableFile(file, fault) from fault
         files.append(replace(file, mapping=_reference(raw.mapping)))
         whole = raw.mapping is not None and raw.mapping.extract == WHOLE
         superseded = whole and _newer_whole(con, file.system, raw.mapping.dataset, load.dated)
         con.execute("INSERT INTO load_file VALUES (?, ?, ?, ?)", [number, file.sha256, load.dated, superseded])
-        for table, select in selects.items():
+        alike.setdefault(raw.alike, (raw, []))[1].append(number)
+        for table in tables:
             stage = stages.setdefault(table, gate.Stage(contracts()[table]))
-            stage.selects.append(select)
             if whole and not superseded:
                 stage.whole.setdefault((file.system, raw.mapping.dataset), []).append(number)
+    for raw, numbers in alike.values():
+        for table, select in raw.selects(numbers).items():
+            stages[table].selects.append(select)
     if load.undoes:
         undo_load(con, load.load_id, load.undoes, load.dated)
     dated = date.fromisoformat(load.dated)

@@ -17,7 +17,7 @@ CONTRACTS = Path(__file__).parent / "contracts"
 
 # Judged in this order, so that a parent is known before what names it.
 ORDER = (
-    "catalogue_item", "rate", "offer", "citizen", "service_package", "service_line", "individual_rate",
+    "catalogue_item", "rate", "offer", "citizen", "service_package", "service_translation", "service_line", "individual_rate",
     "package_payer", "account_rule", "absence", "registration", "counterparty", "payout_terms", "charge_terms",
     "department", "budget", "opening_entry", "account", "posting", "payroll_posting", "citizen_residence",
     "citizen_status", "cpr_change", "address_protection", "guardianship", "incoming_invoice", "incoming_invoice_line",
@@ -129,7 +129,8 @@ class Column:
 
 @dataclass(frozen=True)
 class Contract:
-    """One canonical table. `level` names the columns within which dated periods must not overlap."""
+    """One canonical table. `level` names the columns within which dated periods must not overlap. `kept` are columns beside
+    the public ones that a row is remembered with; a source's mapping may fill them, a loader file may not."""
 
     table: str
     loader_file: str
@@ -140,6 +141,7 @@ class Contract:
     period: tuple[str, str] | None = None
     public: bool = True
     personal: bool = False
+    kept: tuple[Column, ...] = ()
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
@@ -151,6 +153,11 @@ class Contract:
     @property
     def names(self) -> list[str]:
         return [c.name for c in self.columns]
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        """Every column of the canonical table that a row fills."""
+        return self.columns + self.kept
 
 
 @cache
@@ -166,6 +173,9 @@ def contract_for_file(loader_file: str) -> Contract | None:
 
 def _read(table: str) -> Contract:
     declared = yaml.safe_load((CONTRACTS / f"{table}.yaml").read_text(encoding="utf-8"))
-    columns = tuple(Column(**{**c, "choices": tuple(c.get("choices", ()))}) for c in declared.pop("columns"))
+    columns, kept = (
+        tuple(Column(**{**c, "choices": tuple(c.get("choices", ()))}) for c in declared.pop(part, ()))
+        for part in ("columns", "kept")
+    )
     listed = {k: tuple(v) if isinstance(v, list) else v for k, v in declared.items()}
-    return Contract(table=table, columns=columns, **listed)
+    return Contract(table=table, columns=columns, kept=kept, **listed)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 import duckdb
 
+from ingestion import conflicts, translating
 from ingestion.contract import Contract, contracts
 
 RULES_VERSION = "2"
@@ -59,6 +60,8 @@ def judge(
         ).fetchone()[0]  # fmt: skip
         if table in stages or waiting:
             _judge_table(con, load_id, dated, stages.get(table, Stage(contract)), municipalities, refusing.get(table, ()))
+        if table == translating.TRANSLATED:
+            translating.translate_again(con, load_id)
     for table in USED_BY_LINES:
         if table in stages:
             _withdraw_unused(con, load_id, contracts()[table])
@@ -72,6 +75,8 @@ def _judge_table(con, load_id, dated, stage: Stage, municipalities, refusing: Se
     _merge(con, contract, rules)
     for kind, numbers in stage.whole.items():
         _withdraw_missing(con, contract, dated, kind, numbers)
+    if contract.table in conflicts.CONTESTED:
+        conflicts.settle(con, contract, load_id)
     if contract.level:
         while _refuse_overlaps(con, contract, rules):
             pass
@@ -83,7 +88,7 @@ def _judge_table(con, load_id, dated, stage: Stage, municipalities, refusing: Se
 def _stage(con, contract: Contract, stage: Stage) -> None:
     """`temp.staged`, a view: the load's rows as trimmed text by canonical name (NULL: the column is missing), and the
     rows that wait in quarantine for a parent."""
-    cells = ", ".join(f"json_extract_string(cells, '$.{c.name}') AS {c.name}" for c in contract.columns)
+    cells = ", ".join(f"json_extract_string(cells, '$.{c.name}') AS {c.name}" for c in contract.stored)
     waiting = f"table_name = '{contract.table}' AND reason = '{WAITS_FOR_PARENT}' AND closed_by_load IS NULL"
     con.execute(f"""
         INSERT INTO load_file
@@ -95,10 +100,16 @@ def _stage(con, contract: Contract, stage: Stage) -> None:
             NULL::VARCHAR AS _fault, true AS _retry
         FROM quarantine.refused JOIN (SELECT file_hash, max(number) AS number FROM load_file GROUP BY ALL) USING (file_hash)
         WHERE {waiting}""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE file_system AS
+        SELECT file_hash, arg_min(system, (load_id, system)) AS system FROM raw.file GROUP BY file_hash;
+        CREATE OR REPLACE TEMP TABLE load_system AS
+        SELECT number, arg_max(system, (load_id, system)) AS system FROM load_file JOIN raw.file USING (file_hash)
+        GROUP BY number""")
     parts = ["FROM retried"]
     for select in stage.selects:
         present = {name for name, *_ in con.execute(f"DESCRIBE {select}").fetchall()}
-        columns = [f"{_trimmed(c.loader)} AS {c.name}" for c in contract.columns if c.loader in present]
+        columns = [f"{_trimmed(c.loader)} AS {c.name}" for c in contract.stored if c.loader in present]
         if "slet" in present:
             columns.append(f"{_trimmed('slet')} AS _slet")
         parts.append(f"SELECT {', '.join([*columns, '_file', '_row', '_fault'])}, false AS _retry FROM ({select})")
@@ -112,13 +123,15 @@ def _trimmed(column: str) -> str:
 def _read(con, contract: Contract, municipalities) -> None:
     """`temp.read`: each cell read by its type (NULL where it is empty or bad), how it stands (`k_…`), and whether key and
     row could be read. Of a row that withdraws, only the key is read."""
-    typed = ", ".join(f"{c.read_sql(f's.{c.name}', municipalities)} AS p_{c.name}" for c in contract.columns)
-    values = ", ".join(f"CASE WHEN {c.name} <> '' THEN p_{c.name} END AS p_{c.name}" for c in contract.columns)
+    typed = ", ".join(f"{c.read_sql(f's.{c.name}', municipalities)} AS p_{c.name}" for c in contract.stored)
+    values = ", ".join(f"CASE WHEN {c.name} <> '' THEN p_{c.name} END AS p_{c.name}" for c in contract.stored)
     standing = ", ".join(
         f"(CASE WHEN {c.name} IS NULL THEN {ABSENT} WHEN {c.name} = '' THEN {EMPTY} WHEN p_{c.name} IS NULL THEN {BAD} "
         f"ELSE {READ} END)::TINYINT AS k_{c.name}"
-        for c in contract.columns
+        for c in contract.stored
     )
+    by_system = contract.table in (*conflicts.CONTESTED, translating.TRANSLATED)
+    system = "(SELECT system FROM load_system y WHERE y.number = _file)" if by_system else "''"
     key_read = " AND ".join(f"k_{c.name} {f'<> {BAD}' if c.may_be_empty else f'= {READ}'}" for c in contract.key_columns)
     any_bad, key_bad = (" OR ".join(f"k_{name} = {BAD}" for name in names) for names in (contract.names, contract.key))
     con.execute(f"""
@@ -126,7 +139,7 @@ def _read(con, contract: Contract, municipalities) -> None:
         WITH parsed AS (SELECT s.*, {typed} FROM staged s),
         marked AS (
             SELECT {values}, {standing}, _file, _row, _fault, _retry, lower(coalesce(_slet, '')) = 'ja' AS _withdraw,
-                lower(coalesce(_slet, '')) NOT IN ('', 'ja', 'nej') AS _slet_bad
+                lower(coalesce(_slet, '')) NOT IN ('', 'ja', 'nej') AS _slet_bad, {system} AS _system
             FROM parsed
         )
         SELECT *, ({key_read}) AND _fault IS NULL AS _key_read,
@@ -149,10 +162,10 @@ def _merge(con, contract: Contract, rules: list[Rule]) -> None:
     signature = ", ".join(
         f"CASE WHEN {'true' if c.name in contract.key else 'NOT _withdraw'} "
         f"THEN [(k_{c.name} = {ABSENT})::VARCHAR, p_{c.name}::VARCHAR] END"
-        for c in contract.columns
+        for c in contract.stored
     )
     values, changed = [], []
-    for c in contract.columns:
+    for c in contract.stored:
         read = c.read_sql(f"'{c.default}'", ()) if c.default is not None else "NULL"
         default = f"CAST({read} AS {c.duckdb_type})"
         if c.name in contract.key:  # has no default
@@ -164,9 +177,14 @@ def _merge(con, contract: Contract, rules: list[Rule]) -> None:
             f"WHEN r.k_{c.name} = {EMPTY} THEN {default} ELSE r.p_{c.name} END AS {c.name}"
         )
         changed.append(f"{c.name} IS DISTINCT FROM _stored_{c.name}")
-    stored = "".join(f", s.{c.name} AS _stored_{c.name}" for c in contract.columns if c.name not in contract.key)
+    stored = "".join(f", s.{c.name} AS _stored_{c.name}" for c in contract.stored if c.name not in contract.key)
     # Joins on the key alone, so that they hash: a row whose key could not be read is refused whatever it meets.
     same_key = " AND ".join(f"r.p_{k} IS NOT DISTINCT FROM d.p_{k}" for k in contract.key)
+    # What several systems say of one key is no double: they are heard apart, and only one's own newer word outdates a row.
+    contested = contract.table in conflicts.CONTESTED
+    said_by, same_voice = (f"{key}, _system", f"{same_key} AND r._system = d._system") if contested else (key, same_key)
+    own_date, own_word = conflicts.own_word(contract) if contested else ("s.dated", "")
+    translated = translating.ITEM if contract.table == translating.TRANSLATED else "FROM beside"
     refusing = " ".join(f"WHEN {rule.when} THEN {number}" for number, rule in enumerate(rules))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merged AS
@@ -178,28 +196,31 @@ def _merge(con, contract: Contract, rules: list[Rule]) -> None:
                 SELECT {key} FROM read d SEMI JOIN waiting r ON {same_key} WHERE d._key_read AND NOT d._retry
             ) d ON {same_key}
         ),
-        many AS (SELECT {key} FROM standing WHERE _key_read GROUP BY {key} HAVING count(*) > 1),
+        many AS (SELECT {said_by} FROM standing WHERE _key_read GROUP BY {said_by} HAVING count(*) > 1),
         repeated AS (
-            SELECT {key}, bool_or(_unreadable) OR count(DISTINCT to_json([{signature}, [_withdraw::VARCHAR]])) > 1 AS differ,
+            SELECT {said_by}, bool_or(_unreadable) OR count(DISTINCT to_json([{signature}, [_withdraw::VARCHAR]])) > 1 AS differ,
                 min((_row, _file)) AS first
-            FROM standing r SEMI JOIN many d ON {same_key} WHERE _key_read GROUP BY {key}
+            FROM standing r SEMI JOIN many d ON {same_voice} WHERE _key_read GROUP BY {said_by}
         ),
         beside AS (
-            SELECT {", ".join(values)}{stored}, {", ".join(f"r.k_{c.name}" for c in contract.columns)}, r._file, r._row, r._fault,
-                r._retry, r._withdraw, r._slet_bad, r._key_read, r._key_read AND coalesce(d.differ, false) AS _double,
+            SELECT {", ".join(values)}{stored}, {", ".join(f"r.k_{c.name}" for c in contract.stored)}, r._file, r._row, r._fault,
+                r._system, r._retry, r._withdraw, r._slet_bad, r._key_read, r._key_read AND coalesce(d.differ, false) AS _double,
                 d.first IS NULL OR d.first = (r._row, r._file) AS _counts, s.withdrawn IS NOT NULL AS _stored,
                 s.withdrawn AS _stored_withdrawn,
-                f.superseded OR (r._key_read AND coalesce(s.dated > f.dated, false)) AS _outdated, f.dated AS _dated
+                f.superseded OR (r._key_read AND coalesce({own_date} > f.dated, false)) AS _outdated, f.dated AS _dated
             FROM standing r
             JOIN load_file f ON f.number = r._file
-            LEFT JOIN repeated d ON {same_key}
+            LEFT JOIN repeated d ON {same_voice}
             LEFT JOIN canonical.{contract.table} s ON {_same(contract, "r", "s", "p_")}
-        )
-        SELECT {", ".join(contract.names)}, _file, _row, _retry, _withdraw, _key_read, _counts, _stored, _outdated, _dated,
+            {own_word}
+        ),
+        told AS ({translated})
+        SELECT {", ".join(c.name for c in contract.stored)}, _system, _file, _row, _retry, _withdraw, _key_read, _counts, _stored,
+            _outdated, _dated,
             false AS _missing,
             _stored_withdrawn IS NULL OR _stored_withdrawn <> _withdraw OR {" OR ".join(changed) or "false"} AS _changes,
             CASE WHEN NOT _outdated THEN CASE {refusing} END END AS _rule, _fault
-        FROM beside r""")
+        FROM told r""")
 
 
 def _withdraw_missing(con, contract: Contract, dated: date, kind: tuple[str, str], numbers: list[int]) -> None:
@@ -207,7 +228,7 @@ def _withdraw_missing(con, contract: Contract, dated: date, kind: tuple[str, str
 
     None where a row's key cannot be read: it may be any of them.
     """
-    table, names = contract.table, contract.names
+    table = contract.table
     of_kind = "source_file IN (SELECT file_hash FROM raw.file WHERE system = $system AND dataset = $dataset)"
     brought = f"FROM canonical.{table} s WHERE NOT s.withdrawn AND s.dated <= $dated AND {of_kind}"
     these = f"_file IN ({', '.join(map(str, numbers))}) AND NOT _retry"
@@ -216,7 +237,8 @@ def _withdraw_missing(con, contract: Contract, dated: date, kind: tuple[str, str
     living = con.execute(f"SELECT count(*) {brought}", parameters).fetchone()[0]
     added = 0 if unreadable else con.execute(
         f"""INSERT INTO merged BY NAME
-        SELECT {", ".join(f"s.{n}" for n in names)}, {numbers[-1]} AS _file, false AS _retry, true AS _withdraw,
+        SELECT {", ".join(f"s.{c.name}" for c in contract.stored)}, $system AS _system, {numbers[-1]} AS _file,
+            false AS _retry, true AS _withdraw,
             true AS _key_read, true AS _counts, true AS _stored, false AS _outdated, $dated AS _dated, true AS _missing,
             true AS _changes
         {brought} AND NOT EXISTS (FROM read r WHERE {these} AND {_same(contract, "r", "s", "p_")})""",
@@ -355,8 +377,8 @@ def _quarantine(con, load_id: int, contract: Contract, rules: list[Rule]) -> Non
         f"THEN coalesce({c.name}::VARCHAR, {chr(39) * 2 if c.may_be_empty else 'NULL'}) END"
         for c in contract.key_columns
     )
-    cells = ", ".join(f"{c.name} := t_{c.name}" for c in contract.columns)
-    texts = ", ".join(f"s.{c.name} AS t_{c.name}" for c in contract.columns)
+    cells = ", ".join(f"{c.name} := t_{c.name}" for c in contract.stored)
+    texts = ", ".join(f"s.{c.name} AS t_{c.name}" for c in contract.stored)
     line = "t_service_line_id" if "service_line_id" in contract.names else "NULL"
 
     def told(part: str) -> str:
@@ -380,7 +402,7 @@ def _quarantine(con, load_id: int, contract: Contract, rules: list[Rule]) -> Non
 
 def _apply(con, load_id: int, contract: Contract) -> None:
     """Writes accepted rows that say something new; what is delivered again unchanged keeps its first source."""
-    table, names = contract.table, contract.names
+    table, names = contract.table, [c.name for c in contract.stored]
     keep_back = "AND NOT _withdraw" if table in USED_BY_LINES else ""
     good = "_rule IS NULL AND NOT _outdated AND _counts"
     accepted = f"{good} AND (_stored OR NOT _withdraw) {keep_back} AND _changes"

@@ -198,7 +198,7 @@ def _target(place: _Place, name: str, entry: Any, columns: dict[str, SourceColum
     contract = contract_for_file(name)
     if contract is None:
         raise place.error("indlæsningsfilen kendes ikke", "Brug et navn som ydelser eller takster")
-    known: dict[str, Column | None] = {column.loader: column for column in contract.columns} | {"slet": None}
+    known: dict[str, Column | None] = {c.loader: c for c in (*contract.kept, *contract.columns) if c.loader} | {"slet": None}
     rules: dict[str, ColumnRule] = {}
     for column, rule in node["columns"].items():
         if column not in known:

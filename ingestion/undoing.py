@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import duckdb
 
+from ingestion import conflicts
 from ingestion.contract import Contract, contracts
 from ingestion.gate import USED_BY_LINES
 
@@ -19,6 +20,7 @@ def undo_load(con: duckdb.DuckDBPyConnection, load_id: int, undone: int, dated: 
     """
     for contract in reversed(contracts().values()):
         _restore(con, contract, load_id, undone, dated)
+    conflicts.take_back(con, load_id, undone)
     _reopen(con, load_id, undone)
 
 
@@ -37,7 +39,7 @@ def _restore(con, contract: Contract, load_id: int, undone: int, dated: str) -> 
         in_use = f"h.load_id IS NULL AND EXISTS (FROM {lines})"
     values = ", ".join(
         f"s.{name}" if name in contract.key else f"CASE WHEN h.load_id IS NULL THEN s.{name} ELSE h.{name} END AS {name}"
-        for name in contract.names
+        for name in (c.name for c in contract.stored)
     )
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE restored AS

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from ingestion import archive, rules
+from ingestion import archive, conflicts, rules, translating
 from ingestion.applying import apply_load
 from ingestion.contract import contracts
 from settlement.faults import StateFault
@@ -102,12 +102,13 @@ def open_warehouse(instance: Instance) -> Iterator[duckdb.DuckDBPyConnection]:
 
 def _layout(instance: Instance) -> tuple[str, str]:
     """The SQL that lays an empty warehouse out, and its hash: the layout's version. It covers
-    the rules of quality, and what of the instance's settings they depend on."""
+    the rules of quality, which source comes first, and what of the instance's settings they depend on."""
     tables = [
-        CANONICAL.format(table=c.table, columns=", ".join(f"{column.name} {column.duckdb_type}" for column in c.columns))
+        CANONICAL.format(table=c.table, columns=", ".join(f"{column.name} {column.duckdb_type}" for column in c.stored))
         for c in contracts().values()
     ]
-    sql = "".join([SCHEMA, *tables, AFTER_TABLES, rules.layout(instance)])
+    beside = ["CREATE SCHEMA IF NOT EXISTS quality;", conflicts.layout(instance), translating.VIEWS]
+    sql = "".join([SCHEMA, *tables, AFTER_TABLES, rules.layout(instance), *beside])
     return sql, hashlib.sha256(sql.encode()).hexdigest()
 
 

@@ -10,7 +10,15 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
-from orchestration import arguments, contract_command, hands, intake_commands, lineage_commands, quality_commands
+from orchestration import (
+    arguments,
+    contract_command,
+    hands,
+    intake_commands,
+    lineage_commands,
+    quality_commands,
+    worklist_commands,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -84,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     quality_commands.add_commands(commands)
     contract_command.add_commands(commands)
     lineage_commands.add_commands(commands)
+    worklist_commands.add_commands(commands)
 
     again = command("deliver", _deliver, "skriver ventende filer, og fejlede, når de skal prøves igen")
     again.add_argument("--now", action="store_true", help="prøver alle fejlede nu")
@@ -147,15 +156,19 @@ def _new(options) -> int:
 def _demo(options) -> int:
     from ingestion.demo import write_demo
     from settlement.engine.calendar import add_months
+    from settlement.faults import UsageFault
     from settlement.instance import REFERENCE, open_instance, settle_from
     from settlement.processes import PROCESSES
 
     instance = open_instance()
     until = options.until or add_months(date.today(), -1)
-    summary = write_demo(
-        instance.landing, population=options.population, months=options.months, until=f"{until:%Y-%m}", seed=options.seed,
-        municipality=instance.municipality, finance=options.finance, reference=REFERENCE, progress=_say,
-    )  # fmt: skip
+    try:
+        summary = write_demo(
+            instance.landing, population=options.population, months=options.months, until=f"{until:%Y-%m}",
+            seed=options.seed, municipality=instance.municipality, finance=options.finance, reference=REFERENCE, progress=_say,
+        )  # fmt: skip
+    except ValueError as out_of_range:
+        raise UsageFault(str(out_of_range)) from out_of_range
     # The demo took the platform into use a little more than a claim's twelve months ago, so that some claims are late.
     settle_from(instance, add_months(until, -min(14, options.months - 1)), PROCESSES)
     listed = Counter()

@@ -14,6 +14,7 @@ from ingestion.contract import Contract, contracts
 from ingestion.expressions import ColumnRule
 from ingestion.layouts import SourceMapping
 from ingestion.mapping import load_mappings
+from ingestion.translating import TRANSLATED
 from orchestration import dbt_build
 from orchestration.column_meanings import MEANINGS
 from orchestration.pipeline import FOR_MARTS
@@ -24,6 +25,19 @@ from settlement.ledger.models import Base
 
 BOOKING = "settlement/ledger/booking.py"
 ENGINE = "settlement/engine/sql"
+# What the engine's SQL makes, with the step that makes it.
+ENGINE_MADE = {
+    "settlement.day_weight": (
+        "One stretch of days in a month on which a line's price, payer, account and absence stand still.", "day_weight",
+    ),
+    "settlement.piece": (
+        "One piece of entitlement: process × service line × month × unit price × counterparty × account.", "piece",
+    ),
+    "settlement.proposal": (
+        "One line of a proposal, what a run would book; with what it leaves out (parked_line) and its counterparties (party).",
+        "difference",
+    ),
+}  # fmt: skip
 OF_EVERY_ROW = {
     "withdrawn": "whether the source has withdrawn the row",
     "source_file": "SHA-256 of the file the row came in",
@@ -31,6 +45,20 @@ OF_EVERY_ROW = {
     "load_id": "load that last said something new about the row",
     "dated": "newest extract date that said so",
 }
+# Views over what is known of the sources: what a row is, and the canonical tables it is made of.
+QUALITY = {
+    "service_worklist": (
+        "One service code of a source system that is no catalogue item and is not translated.",
+        ("service_line", "service_package", "service_translation", "catalogue_item"),
+    ),
+    "service_suggestion": (
+        "One catalogue item that such a code may be, with its reasons.",
+        ("service_line", "service_translation", "catalogue_item", "offer"),
+    ),
+    "source_conflict": (
+        "One system's word on a field that several systems say differently.", ("citizen", "offer", "department"),
+    ),
+}  # fmt: skip
 OF_EVERY_CELL = {
     "_file": ("VARCHAR", "SHA-256 of the file"),
     "_row": ("BIGINT", "row number in the file"),
@@ -85,6 +113,14 @@ def graph(instance: Instance | None = None) -> Graph:
     fillings = {table: list(_fillings(mappings, declared)) for table, declared in contracts().items()}
     made = (*_raw(mappings, fillings), *_canonical(fillings), *_beside(fillings), *_from_sql())
     tables = {table.name: table for table in made}
+    for table in tables.values():
+        for column in table.columns.values():
+            for origin in column.origins:
+                if origin.table not in tables or origin.column not in tables[origin.table].columns:
+                    raise LookupError(
+                        f"{table.name}.{column.name} comes from {origin.table}.{origin.column}, which the lineage does not know: "
+                        "describe the table in dbt_project/models/staging/platform.yml"
+                    )
     return _with_personal(_with_meanings(tables))
 
 
@@ -214,7 +250,7 @@ def _canonical(fillings: Fillings) -> Iterator[TableNode]:
         ways = fillings[table]
         by = f"ingestion/contracts/{table}.yaml"
         columns = {}
-        for column in declared.columns:
+        for column in declared.stored:
             filled = [f for f in ways if f.column == column.loader]
             notes = [f.text for f in filled if not f.needs]
             notes += [f"standardværdi «{column.default}»"] if column.default is not None else []
@@ -222,6 +258,8 @@ def _canonical(fillings: Fillings) -> Iterator[TableNode]:
                 column.name, column.duckdb_type, column.meaning, PERSONAL if column.personal else "",
                 tuple(Origin(f.raw, need, f"{f.by}: {f.text}", f.is_copy) for f in filled for need in f.needs), tuple(notes),
             )  # fmt: skip
+        if "source_system" in columns and table == TRANSLATED:
+            columns["source_system"] = replace(columns["source_system"], origins=(Origin("raw.file", "system", by, True),))
         raws = sorted({f.raw for f in ways})
         rows = {
             "withdrawn": [Origin(f.raw, need, f"{f.by}: {f.text}") for f in ways if f.column == "slet" for need in f.needs],
@@ -240,19 +278,13 @@ def _canonical(fillings: Fillings) -> Iterator[TableNode]:
 def _beside(fillings: Fillings) -> Iterator[TableNode]:
     types = from_code()["types"]
     origins_of = _of_booking() | _of_receipt(fillings)
-    said = {name: (meaning, types[name], origins_of.get(name, {})) for name, meaning in {
-        "raw.load": "One load, files judged together.",
-        "raw.file": "One file of one load.",
-        "quarantine.refused": "One refused row of a file: where it stands, why it is refused, and what to do about it.",
-        "quarantine.warned": "One warning about an accepted row.",
-        "quarantine.file_count": "One file of one load, with its rows counted by outcome.",
-        "quality.rule": "One rule of data quality, with what the municipality asks of it.",
-        "quality.finding": "One stretch of loads through which a standing rule found a row.",
-        "settlement.calendar_day": "One calendar day, with the weekdays and thirtieths up to and including it.",
-        "settlement.manual_line": "One manual line that two people have decided, with the service line it is settled as.",
-        "reference.municipality": "One municipality or region by its code, without leading zeros.",
-        "reference.account_rules": "One dated posting rule of the municipality's own reference/account_rules.csv.",
-    }.items()}  # fmt: skip
+    described = {f"{s['source_name']}.{s['name']}": s["description"] for s in dbt_build.manifest()["sources"].values()}
+    described["reference.account_rules"] = "One dated posting rule of the municipality's own reference/account_rules.csv."
+    elsewhere = ("canonical.", "ledger.", *ENGINE_MADE)
+    said = {
+        name: (meaning, types[name], origins_of.get(name, {}))
+        for name, meaning in described.items() if not name.startswith(elsewhere)
+    }  # fmt: skip
     for name in (*FOR_MARTS, "manual_line"):
         said[f"register.{name}"] = (_grain(name), types[f"register.{name}"], origins_of.get(f"register.{name}", {}))
     for name in FOR_MARTS:
@@ -325,6 +357,7 @@ def _of_receipt(fillings: Fillings) -> dict[str, dict[str, list[Origin]]]:
             "key": _once(keys), "service_line_id": _once(lines), "closed_by_load": [Origin("raw.load", "load_id", gate, True)],
         },
         "quarantine.warned": of_file | {"row": rows},
+        **_of_quality(),
         "quarantine.file_count": of_file | _copied("raw.file", ("name", "rows_read"), counting) | {
             "rows_quarantined": [Origin("quarantine.refused", "row", counting)],
             "rows_unmapped": [Origin("raw.file", "rows_read", counting)],
@@ -338,6 +371,41 @@ def _of_receipt(fillings: Fillings) -> dict[str, dict[str, list[Origin]]]:
     }  # fmt: skip
 
 
+def _of_quality() -> dict[str, dict[str, list[Origin]]]:
+    """Of the views over the lines and the refused rows: each column by what it is read of."""
+    translating, conflicts = "ingestion/translating.py", "ingestion/conflicts.py"
+    code = {
+        "source_system": [
+            Origin("raw.file", "system", translating, True), Origin("canonical.service_line", "source_system", translating, True)],
+        "source_code": [
+            Origin("quarantine.refused", "cells", translating),
+            Origin("canonical.service_line", "source_item_code", translating, True)],
+    }
+    named = [Origin("quarantine.refused", "cells", translating), Origin("canonical.service_line", "source_item_name", translating)]
+    dates = [Origin("quarantine.refused", "cells", translating), Origin("canonical.service_line", "start_date", translating)]
+    words = {
+        "key": [Origin(f"canonical.{t}", contracts()[t].key[0], conflicts, True) for t in QUALITY["source_conflict"][1]],
+        "value": [Origin(f"canonical.{t}", c, conflicts) for t in QUALITY["source_conflict"][1] for c in contracts()[t].names],
+        "system": [Origin("raw.file", "system", conflicts, True)],
+    } | _copied("raw.load", ("dated", "load_id"), conflicts)
+    return {
+        "quality.service_worklist": code | {
+            "source_name": named, "first_start": dates, "last_start": dates,
+            "waiting_rows": [Origin("quarantine.refused", "row", translating)],
+            "service_lines": [Origin("canonical.service_line", "service_line_id", translating)],
+            "citizens": [Origin("canonical.service_package", "cpr", translating)],
+            "first_load": [Origin("raw.load", "load_id", translating)],
+            "first_seen": [Origin("raw.load", "received_at", translating)],
+        },
+        "quality.service_suggestion": code | {
+            "item_code": [Origin("canonical.catalogue_item", "item_code", translating, True)],
+            "item_name": [Origin("canonical.catalogue_item", "name", translating, True)],
+            "points": named, "place": named, "reason": named,
+        },
+        "quality.source_conflict": words,
+    }  # fmt: skip
+
+
 def _once(origins: Iterable[Origin]) -> list[Origin]:
     return list(dict.fromkeys(origins))
 
@@ -347,14 +415,7 @@ def _once(origins: Iterable[Origin]) -> list[Origin]:
 
 def _from_sql() -> Iterator[TableNode]:
     types, origins = from_code()["types"], from_code()["origins"]
-    made = {
-        "settlement.day_weight": ("One stretch of days in a month on which a line's price, payer, account and absence stand still.",
-                                  f"{ENGINE}/day_weight.sql", {}),
-        "settlement.piece": ("One piece of entitlement: process × service line × month × unit price × counterparty × account.",
-                             f"{ENGINE}/piece.sql", {}),
-        "settlement.proposal": ("One line of a proposal, what a run would book; with what it leaves out (parked_line) and its "
-                                "counterparties (party).", f"{ENGINE}/difference.sql", {}),
-    }  # fmt: skip
+    made = {name: (meaning, f"{ENGINE}/{step}.sql", {}) for name, (meaning, step) in ENGINE_MADE.items()}
     for node in dbt_build.manifest()["nodes"].values():
         if node["resource_type"] == "model":
             path = f"{dbt_build.DBT_PROJECT.name}/{node['original_file_path']}"

@@ -25,7 +25,7 @@ DATA, SETTLEMENT = "team:data", "team:afregning"
 # The middle part of an asset key [layer, domain, name]. A dbt model says its own with `meta: {domain: …}`.
 DOMAINS = {"quarantine": "gate", "quality": "rules", "settlement": "engine", "ledger": "register", "reference": "national"}
 CANONICAL_DOMAINS = {
-    "catalogue": ("catalogue_item", "rate", "offer"),
+    "catalogue": ("catalogue_item", "rate", "offer", "service_translation"),
     "case": (
         "citizen", "service_package", "service_line", "individual_rate", "package_payer", "account_rule", "absence",
         "registration",

@@ -20,10 +20,11 @@ import duckdb
 from sqlglot import exp, parse_one
 from sqlglot.lineage import Node, lineage
 
-from ingestion import contract, engine_input, warehouse
+from ingestion import conflicts, contract, engine_input, translating, warehouse
 from orchestration import dbt_build
 from orchestration.pipeline import DBT_PROJECT, FOR_MARTS, dbt_variables, derive
 from settlement.engine.settle import INPUTS, SQL, STEPS
+from settlement.faults import StateFault
 from settlement.instance import create_folders
 from settlement.ledger import models, opening, proposals
 from settlement.ledger.register import open_register
@@ -66,7 +67,7 @@ def _fingerprint() -> str:
     """The hash of all that decides the answer."""
     files = [p for p in DBT_PROJECT.rglob("*") if p.suffix in (".sql", ".yml") and dbt_build.TARGET not in p.parents]
     files += [*SQL.glob("*.sql"), *contract.CONTRACTS.glob("*.yaml"), Path(__file__)]
-    files += [Path(module.__file__) for module in (engine_input, warehouse, models, opening, proposals)]
+    files += [Path(module.__file__) for module in (conflicts, engine_input, translating, warehouse, models, opening, proposals)]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(str(path).encode() + b"\0" + path.read_bytes())
@@ -146,7 +147,10 @@ def _of_models(con: duckdb.DuckDBPyConnection, compiled: Mapping[str, str]) -> O
     """Of every model by its name with schema; leaves each as a view."""
     for name, sql in compiled.items():
         con.execute(f"CREATE SCHEMA IF NOT EXISTS {name.partition('.')[0]}")
-        con.execute(f"CREATE VIEW {name} AS {sql}")
+        try:
+            con.execute(f"CREATE VIEW {name} AS {sql}")
+        except duckdb.Error as fault:  # about code: there are no rows here
+            raise StateFault(f"Modellen {name} kan ikke læses: {fault}. Ret modellen eller det, den læser.") from fault
     schema = _types(con)
     return {name: _followed(parse_one(sql, dialect="duckdb"), schema) for name, sql in compiled.items()}
 
@@ -190,6 +194,8 @@ def _leaves(node: Node, is_copy: bool) -> Iterator[tuple[str, str, bool]]:
     if not node.downstream:
         if isinstance(node.expression, exp.Table):
             yield node.expression.name, node.name.rpartition(".")[2].strip('"'), is_copy
+        elif node.expression.find(exp.Column):
+            raise LookupError(f"sqlglot cannot follow {node.expression.sql(dialect='duckdb')[:200]}")
         return
     plain = isinstance(node.expression.unalias(), exp.Column) or node.name == "UNION"
     for below in node.downstream:

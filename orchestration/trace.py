@@ -12,11 +12,13 @@ from datetime import date, datetime
 import duckdb
 
 from ingestion import archive
+from ingestion.conflicts import CONTESTED
 from ingestion.contract import Column, Contract, contract_for_file, contracts
 from ingestion.expressions import ColumnRule
 from ingestion.known import DENMARK
 from ingestion.layouts import FileMapping
 from ingestion.mapping import load_mappings, read_version
+from ingestion.translating import TRANSLATED
 from orchestration.column_lineage import raw_table, rule_text
 from settlement.explanation import short_text
 from settlement.faults import InputFault
@@ -115,7 +117,7 @@ class Tracer:
     def _changes(self, contract: Contract, version: Version, before: Version) -> Iterator[str]:
         if version.withdrawn != before.withdrawn:
             yield "trukket tilbage" if version.withdrawn else "gælder igen"
-        for column in contract.columns:
+        for column in contract.stored:
             old, new = before.values[column.name], version.values[column.name]
             if old != new:
                 was, now = (self.shown(contract, column, value) or "tom" for value in (old, new))
@@ -154,11 +156,13 @@ class Tracer:
             return
         rules = self._rules(contract, mapping)
         yield "  Kolonner og den regel, der udfyldte hver:"
-        for column in contract.columns:
+        for column in contract.stored:
             value = self.shown(contract, column, version.values[column.name]) or "(tom)"
             if version.withdrawn and column.name not in contract.key:
                 continue  # of a row that withdraws only the key is read
-            yield f"    {column.loader} = {value} ← {self._why(column, rules.get(column.loader), cells, before)}"
+            elsewhere = self._from_elsewhere(contract, version, column, file)
+            why = elsewhere or self._why(column, rules.get(column.loader), cells, before)
+            yield f"    {column.loader or column.name} = {value} ← {why}"
         if "slet" in rules and version.withdrawn and not archive.loads(self.instance)[version.load_id - 1].undoes:
             yield f"    slet = ja ← {rule_text(rules['slet'])}"
 
@@ -166,6 +170,27 @@ class Tracer:
         if mapping is None:
             return {name: ColumnRule(column=name) for name in (*(c.loader for c in contract.columns), "slet")}
         return mapping.targets[contract.loader_file].columns
+
+    def _from_elsewhere(self, contract: Contract, version: Version, column: Column, file: dict) -> str:
+        """Where a value is not the row's own: another system's word that goes before, or a code's translation."""
+        values, at = version.values, version.load_id
+        if contract.table == TRANSLATED and column.name == "source_system":
+            return "systemet, som leverede koden"
+        if contract.table == TRANSLATED and column.name == "item_code":
+            code = values["source_item_code"]
+            is_own = code in (None, values["item_code"])
+            return "" if is_own else f"koden {code} fra {values['source_system']}, oversat efter ydelsesoversaettelser"
+        if contract.table not in CONTESTED or values[column.name] is None:
+            return ""
+        said = str(values[column.name])
+        words = self.con.execute(
+            """SELECT system, load_id FROM quality.said WHERE (table_name, key, column_name, lower(value)) = (?, ?, ?, ?)
+            AND load_id <= ? AND coalesce(closed_by_load > ?, true) ORDER BY load_id DESC, system""",
+            [contract.table, values[contract.key[0]], column.name, said.lower(), at, at],
+        ).fetchall()
+        if not words or file["system"] in {system for system, _ in words}:
+            return ""
+        return f"sagt af {words[0][0]} i indlæsning {words[0][1]}, som går forud for {file['system']}"
 
     def _why(self, column: Column, rule: ColumnRule | None, cells: dict, before: Version | None) -> str:
         if rule is None or not set(rule.needs) <= cells.keys():
@@ -245,7 +270,7 @@ def select_versions(
     names = [column[0] for column in cursor.description]
     return [
         Version(
-            {name: row[name] for name in contract.names}, row["withdrawn"], row["source_file"], row["source_row"],
+            {c.name: row[c.name] for c in contract.stored}, row["withdrawn"], row["source_file"], row["source_row"],
             row["load_id"], row["dated"], row["closed_by_load"],
         )
         for row in (dict(zip(names, values, strict=True)) for values in cursor.fetchall())

@@ -40,6 +40,11 @@ payment_term_days = 30
 # sensum = "sftp://bruger@vært/udtraek/sensum"     # med nøgle m.m. i et afsnit for sig: [landing.sensum]
 # opus = "s3://bucket/sti"
 
+# Hvilket kildesystem der vinder, når flere siger noget forskelligt om det samme felt; de øvrige følger, det nyeste først
+[kilder]
+# "borgere.adresse" = ["cpr", "sensum", "dubu"]
+# "tilbud.pladser" = ["tilbud"]
+
 # Hvad en person skal se, før et forslag godkendes, og hvad der standser en bogføring; tallene er dem, der gælder uden linjen
 [graenser]
 # linje_kr = 250000             # en linje over dette beløb vises
@@ -87,7 +92,8 @@ class Instance:
     `municipality` is the own code without leading zeros; `settles_from` the first delivery month by process;
     `spark_master` the address of the cluster that computes proposals, None where DuckDB does; `bounds` what is listed
     before approval, what stops a booking and what holds an extract back; `landing_places` where
-    systems put their files, as `[landing]` says it.
+    systems put their files, as `[landing]` says it; `source_order` the systems by field, as `[kilder]` says it, the one that
+    wins first.
     """
 
     home: Path
@@ -100,6 +106,7 @@ class Instance:
     spark_master: str | None = None
     bounds: Bounds = Bounds()
     landing_places: Mapping[str, str | Mapping[str, object]] = field(default_factory=dict)
+    source_order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def landing(self) -> Path:
@@ -156,6 +163,7 @@ def open_instance(home: Path | None = None) -> Instance:
         spark_master=settings.get("spark_master"),
         bounds=_bounds(settings.get("graenser", {})),
         landing_places=settings.get("landing", {}),
+        source_order=_source_order(settings.get("kilder", {})),
     )
 
 
@@ -166,6 +174,16 @@ def _bounds(written: dict) -> Bounds:
                 f"Grænsen {key} = {value} i settings.toml kan ikke bruges. Skriv et helt tal ved en af: {', '.join(BOUNDS)}."
             )
     return Bounds(**{BOUNDS[key][0]: value * BOUNDS[key][1] for key, value in written.items()})
+
+
+def _source_order(written: dict) -> dict[str, tuple[str, ...]]:
+    for field_name, systems in written.items():
+        if type(systems) is not list or not all(type(system) is str for system in systems):
+            raise StateFault(
+                f"[kilder] i settings.toml: {field_name} skal være en liste af systemer, f.eks. "
+                f'"borgere.adresse" = ["cpr", "sensum"]. Ret linjen.'
+            )
+    return {field_name: tuple(systems) for field_name, systems in written.items()}
 
 
 def create_folders(home: Path, municipality: str) -> Instance:

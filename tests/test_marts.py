@@ -327,7 +327,8 @@ def test_quality_by_file_and_finding(mart):
         "1|karantæne|indlaesning|ydelser.csv|9|ydelser|ugyldig_vaerdi|startdato|Y9|True",
     ]
     assert mart("""
-        SELECT load_id, severity, bites_from, owner, department, reason, finding_key, service_line_id, is_open, is_overridden, closed_on
+        SELECT load_id, severity, bites_from, owner, department, reason, finding_key, service_line_id, is_open, is_overridden,
+            closed_on
         FROM marts.quality_finding WHERE reason IN ('mangler_takst', 'adressebeskyttelse')
         ORDER BY reason""") == [
         "3|warn||indlaesning||adressebeskyttelse|" + mart("""

@@ -97,8 +97,8 @@ def test_a_decentral_user_sees_own_department_and_no_other_page(home, monkeypatc
         WHERE service_line_id IS NOT NULL AND department IS DISTINCT FROM 'VO-BO'""")}  # fmt: skip
     assert not lines & set(re.findall(r"[\w-]+", html(page)))
     assert "Kvalitetsporte" not in html(page)
-    page.switch_page("views/overview.py").run()
-    assert "<h1>Overblik</h1>" not in html(page)
+    with pytest.raises(ValueError, match="Could not find a navigation page"):
+        page.switch_page("views/overview.py")
 
 
 def test_a_decentral_user_needs_a_department(home):

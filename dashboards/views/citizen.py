@@ -35,7 +35,7 @@ def show() -> None:
         "Slå én borger op og se ydelser og udgifter måned for måned.",
         period=f"til og med {fmt.month(build.horizon)}",
         build=build,
-        source="citizen, service_line_month (marts_person)",
+        source="citizen, citizen_municipality, citizen_conflict, service_line_month (marts_person)",
         definition=DEFINITION,
     )
     if user.role not in MAY_SEE_CITIZENS:
@@ -113,12 +113,50 @@ def _citizen(instance, engine, user, persons: PublishedPersons | None, looked_up
             ("Formål med opslaget", looked_up["purpose"]),
         ]
     )
+    _municipalities(persons, cpr, months if only else None)
+    _conflicts(persons, cpr)
     if not months:
         parts.empty_state("Ingen ydelser", "Borgeren har ingen ydelser, der er noget værd i perioden.", small=True)
         return
     _cost(months)
     _services(months)
     _month_table(instance, engine, user, months, looked_up)
+
+
+def _municipalities(persons: PublishedPersons, cpr: str, own: list[Row] | None) -> None:
+    """Where the citizen lives, and who acts and pays, by period; with `own` only of the packages of those months."""
+    rows = persons.rows(
+        """SELECT kind, package_id, valid_from, valid_to, municipality FROM marts_person.citizen_municipality
+        WHERE cpr = $cpr ORDER BY kind, package_id, valid_from NULLS FIRST""",
+        cpr=cpr,
+    )
+    if own is not None:
+        rows = [row for row in rows if row["package_id"] in {"", *(month["package_id"] for month in own)}]
+    columns = [
+        parts.Column("kind", "Kommunen", str.capitalize),
+        parts.Column("municipality", "Kommune", desk.municipality_code_name),
+        parts.Column("package_id", "Pakke"),
+        parts.day("valid_from", "Fra"),
+        parts.day("valid_to", "Til"),
+    ]
+    parts.table(rows, columns, caption="Bopæls-, handle- og betalingskommune", name="municipalities", height=300)
+
+
+def _conflicts(persons: PublishedPersons, cpr: str) -> None:
+    rows = persons.rows(
+        """SELECT column_name, system, value, dated, is_chosen FROM marts_person.citizen_conflict WHERE cpr = $cpr
+        ORDER BY column_name, is_chosen DESC, system""",
+        cpr=cpr,
+    )
+    if rows:
+        columns = [
+            parts.Column("column_name", "Felt"),
+            parts.coded("system", "System"),
+            parts.Column("value", "Siger"),
+            parts.day("dated", "Udtræk"),
+            parts.Column("is_chosen", "Gældende", fmt.yes_no),
+        ]
+        parts.table(rows, columns, caption="Hvad kildesystemerne er uenige om", name="citizen-conflicts", height=300)
 
 
 def _months(persons: PublishedPersons, cpr: str, department: str | None) -> list[Row]:

@@ -316,13 +316,13 @@ def _findings(engine, user, reading: Published, chosen: dict) -> None:
         parts.Column("load_id", "Levering", figure=True),
         parts.Column("file_name", "Fil"),
         parts.Column("row", "Række", figure=True),
-        parts.Column("column_name", "Kolonne"),
+        *([] if kind == "regel" else [parts.Column("column_name", "Kolonne")]),
         parts.Column("reason", "Årsag", fmt.label),
         parts.Column("message", "Hvad er galt, og hvad gøres"),
         parts.Column("finding_key", "Nøgle") if kind == "regel" else parts.Column("service_line_id", "Ydelse"),
         parts.coded("owner", "Ejer"),
         parts.count("age", "Dage"),
-        parts.Column("severity", "Virkning"),
+        *([] if kind == "karantæne" else [parts.Column("severity", "Virkning")]),
         parts.Column("is_open", "Åben", fmt.yes_no),
     ]
     parts.table(rows, columns, caption=f"{fmt.count_of(len(rows), 'fund', 'fund')}", name="findings")

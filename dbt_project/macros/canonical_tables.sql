@@ -7,6 +7,7 @@
     'offer': {'loader_file': 'tilbud', 'names_line': false},
     'citizen': {'loader_file': 'borgere', 'names_line': false},
     'service_package': {'loader_file': 'ydelsespakker', 'names_line': false},
+    'service_translation': {'loader_file': 'ydelsesoversaettelser', 'names_line': false},
     'service_line': {'loader_file': 'ydelser', 'names_line': true},
     'individual_rate': {'loader_file': 'individuelle_takster', 'names_line': true},
     'package_payer': {'loader_file': 'betalere', 'names_line': false},
@@ -29,5 +30,13 @@
     'guardianship': {'loader_file': 'vaergemaal', 'names_line': false},
     'incoming_invoice': {'loader_file': 'e_fakturaer', 'names_line': false},
     'incoming_invoice_line': {'loader_file': 'e_fakturalinjer', 'names_line': false},
+}) %}
+{% endmacro %}
+{# By table that several systems speak of: loader column by canonical column. #}
+{% macro contested_columns() %}
+{% do return({
+    'citizen': {'cpr': 'cpr', 'name': 'navn', 'address': 'adresse', 'postal_code': 'postnummer', 'residence_municipality': 'kommunekode', 'address_protected': 'adressebeskyttet', 'guardian_cpr': 'vaerge_cpr'},
+    'offer': {'offer_id': 'tilbud_id', 'name': 'navn', 'owner_kind': 'ejerforhold', 'cvr': 'cvr', 'p_number': 'p_nummer', 'ean': 'ean', 'location_municipality': 'kommunekode', 'paragraph': 'paragraf', 'places': 'pladser', 'budgeted_occupancy_pct_e2': 'budgetteret_belaegning_pct', 'department': 'afdeling'},
+    'department': {'department': 'afdeling', 'name': 'navn', 'ean': 'ean', 'municipality': 'kommunekode', 'parent_department': 'overordnet'},
 }) %}
 {% endmacro %}

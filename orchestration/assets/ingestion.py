@@ -10,7 +10,7 @@ from ingestion import archive
 from ingestion.contract import Contract, contract_for_file, contracts
 from ingestion.mapping import load_mappings
 from orchestration.assets.lineage import LOADER_ROWS, column_metadata, loader_tables
-from orchestration.column_lineage import raw_table
+from orchestration.column_lineage import QUALITY, raw_table
 from orchestration.pipeline import ingest
 from orchestration.platform import CANONICAL_DOMAINS, DATA, WRITER, Platform, table_metadata, telling, warehouse_key
 from settlement.ledger import extracts
@@ -82,6 +82,15 @@ def _validation_specs() -> Iterator[dg.AssetSpec]:
     yield _spec(FINDING, "validation", {"duckdb"}, described, [LOAD, FILE, RULE], column_metadata("quality.finding"))
 
 
+def _quality_specs() -> Iterator[dg.AssetSpec]:
+    """What the source systems disagree of, and what of theirs is no catalogue item yet."""
+    for table, (description, made_of) in QUALITY.items():
+        deps = [REFUSED, *(warehouse_key("canonical", t) for t in made_of)]
+        yield _spec(
+            warehouse_key("quality", table), "validation", {"duckdb"}, description, deps, column_metadata(f"quality.{table}")
+        )
+
+
 def _canonical_specs() -> Iterator[dg.AssetSpec]:
     feeding: dict[str, list[dg.AssetKey]] = {}
     for system, mapping in MAPPINGS.items():
@@ -102,8 +111,8 @@ def _canonical_specs() -> Iterator[dg.AssetSpec]:
 def _canonical_metadata(contract: Contract) -> dict:
     """What every table has, with the contract's constraints."""
     metadata = column_metadata(f"canonical.{contract.table}")
-    of_every_row = metadata["dagster/column_schema"].columns[len(contract.columns) :]
-    columns = [*(_declared(contract, column) for column in contract.columns), *of_every_row]
+    of_every_row = metadata["dagster/column_schema"].columns[len(contract.stored) :]
+    columns = [*(_declared(contract, column) for column in contract.stored), *of_every_row]
     return metadata | {"dagster/column_schema": dg.TableSchema(columns)}
 
 
@@ -116,7 +125,8 @@ def _declared(contract: Contract, column) -> dg.TableColumn:
     )  # fmt: skip
 
 
-SPECS = [*_raw_specs(), *_validation_specs(), *_canonical_specs()]  # parents before children, as they are reported
+# Parents before children, as they are reported.
+SPECS = [*_raw_specs(), *_validation_specs(), *_canonical_specs(), *_quality_specs()]
 
 
 @dg.multi_asset(

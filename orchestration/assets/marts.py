@@ -17,9 +17,12 @@ ABOUT = {
     "settlement": ("settlement_line", "parked_line", "cost_month", "service_line_month"),
     "finance": ("budget_follow_up", "payroll_month", "incoming_invoice_month"),
     "offer": ("occupancy_offer", "occupancy_municipality"),
-    "case": ("movement", "citizen", "eldercare_month"),
+    "case": ("movement", "citizen", "citizen_municipality", "citizen_conflict", "eldercare_month"),
     "cpr": ("register_event_month",),
-    "quality": ("file_quality", "quality_finding", "quality_trend", "gate_verdict", "load"),
+    "quality": (
+        "file_quality", "quality_finding", "quality_trend", "gate_verdict", "load", "service_worklist", "service_suggestion",
+        "source_conflict",
+    ),
 }
 
 

@@ -1,0 +1,12 @@
+SELECT
+    source_system,
+    source_code,
+    source_name,
+    waiting_rows,
+    service_lines,
+    citizens,
+    first_start,
+    last_start,
+    first_load,
+    first_seen
+FROM {{ source('quality', 'service_worklist') }}
