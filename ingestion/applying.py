@@ -15,8 +15,9 @@ import pyarrow as pa
 from ingestion import archive, gate, rules
 from ingestion.contract import contract_for_file, contracts
 from ingestion.drift import drift
+from ingestion.expressions import condition
 from ingestion.extracts import columns_seen, read_extract
-from ingestion.layouts import WHOLE, FileMapping, SourceMapping, target_select
+from ingestion.layouts import WHOLE, FileMapping, SourceMapping, TargetMapping, target_select
 from ingestion.mapping import load_mappings, read_version
 from ingestion.reading import Table, read_csv, read_xlsx
 from ingestion.undoing import undo_load
@@ -32,7 +33,8 @@ class UnreadableFile(InputFault):
     """A file of a load that cannot be read at all."""
 
     def __init__(self, file: archive.ReceivedFile, fault: InputFault) -> None:
-        super().__init__(str(fault))
+        said = str(fault)
+        super().__init__(said if file.name in said else f"{file.name}: {said}")
         self.file = file
 
 
@@ -57,10 +59,20 @@ class _RawFile:
         files = f"(SELECT number, file_hash FROM load_file WHERE number IN ({listed})) l"
         rows = f"(SELECT r.* REPLACE (l.number AS _file) FROM {self.raw} r JOIN {files} ON l.file_hash = r._file)"
         if self.mapping:
+            for target in self.mapping.targets.values():
+                _demand_key(target, self.columns)
             found = {
                 contract_for_file(name).table: target_select(target, rows, self.columns)
                 for name, target in self.mapping.targets.items()
             }
+            chosen = [target.when for target in self.mapping.targets.values()]
+            if all(chosen):
+                # A row at fault, such as one cut off before the cell that chooses, is refused and not passed over.
+                name, target = next(iter(self.mapping.targets.items()))
+                taken = " OR ".join(f"({condition(when)})" for when in chosen)
+                lost = f"(SELECT * FROM {rows} WHERE _fault IS NOT NULL AND NOT ({taken}))"
+                table = contract_for_file(name).table
+                found[table] += f"\nUNION ALL {target_select(replace(target, when=None), lost, self.columns)}"
         else:
             contract = contract_for_file(self.raw.rpartition("__")[2].strip('"'))
             found = {contract.table: f"SELECT {', '.join(_name(c) for c in self.columns)}, _file, _row FROM {rows}"}
@@ -189,7 +201,7 @@ def _to_raw(con, instance: Instance, load: archive.Load, file: archive.ReceivedF
                 [CUT_OFF, file.sha256, file.sha256],
             )  # fmt: skip
     known = set(mapping.columns) if mapping else {c.loader for c in contract_for_file(dataset).columns} | {"slet"}
-    present = _present(con, raw, file.sha256, mapping, columns)
+    present = _present(con, raw, file.sha256, mapping, columns) if rows_read else columns
     con.execute(
         "INSERT INTO raw.file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [load.load_id, file.sha256, file.name, file.system, dataset, rows_read, columns, [c for c in columns if c not in known],
@@ -213,6 +225,19 @@ def _present(con, raw: str, sha256: str, mapping: FileMapping | None, columns: l
     counted = ", ".join(f"count({_name(c)})" for c in columns)
     found = con.execute(f"SELECT {counted} FROM {raw} WHERE _file = ?", [sha256]).fetchone()
     return [c for c, number in zip(columns, found, strict=True) if number or mapping.columns[c].optional]
+
+
+def _demand_key(target: TargetMapping, columns: list[str]) -> None:
+    """Raises InputFault where a part of the key that may be empty is not in the extract: without it one offer's price would be
+    every offer's."""
+    for column in contract_for_file(target.loader_file).key_columns:
+        rule = target.columns.get(column.loader)
+        missing = [c for c in rule.needs if c not in columns] if rule and column.may_be_empty else []
+        if missing:
+            raise InputFault(
+                f"Kolonnen '{missing[0]}' mangler i udtrækket og er en del af nøglen ({column.loader}). "
+                "Bestil udtrækket med kolonnen, eller ret mapningen."
+            )
 
 
 def _name(column: str) -> str:

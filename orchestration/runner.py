@@ -151,16 +151,16 @@ def _print_deliveries(instance: Instance, load_before: int) -> None:
 
     with open_warehouse(instance) as con:
         loads = con.execute(
-            """SELECT l.dated, count(*), sum(rows_read)::BIGINT, sum(rows_accepted)::BIGINT,
-                sum(rows_quarantined)::BIGINT, sum(rows_warned)::BIGINT
+            """SELECT l.dated, count(*), sum(rows_read)::BIGINT, sum(rows_accepted)::BIGINT, sum(rows_quarantined)::BIGINT,
+                sum(rows_outdated)::BIGINT, sum(rows_unmapped)::BIGINT, sum(rows_warned)::BIGINT
             FROM quarantine.file_count c JOIN raw.load l USING (load_id) WHERE load_id > ?
             GROUP BY load_id, l.dated ORDER BY load_id""",
             [load_before],
         ).fetchall()
-    for dated, files, read, accepted, quarantined, warned in loads:
+    for dated, files, read, accepted, quarantined, outdated, unmapped, warned in loads:
         print(
-            f"Levering {dated:%d-%m-%Y}: {files} filer, {read} rækker læst, {accepted} modtaget, "
-            f"{quarantined} i karantæne, {warned} med advarsel"
+            f"Levering {dated:%d-%m-%Y}: {files} filer, {read} rækker læst = {accepted} modtaget + {quarantined} i karantæne "
+            f"+ {outdated} forældede + {unmapped} ikke brugt; {warned} med advarsel"
         )
     if not loads:
         print("Ingen nye filer.")

@@ -344,4 +344,4 @@ def test_an_empty_template_changes_nothing(platform, tmp_path, ending):
     for path in Path(tmp_path / "tomme").glob(f"*.{ending}"):
         path.rename(chosen / path.name)
     screen = platform.must("load", chosen, "--preview")
-    assert "Ingen rækker ændres." in screen and screen.count(" 0 rækker læst") == 18
+    assert "Ingen rækker ændres." in screen and screen.count(" 0 rækker læst") == sum(c.public for c in contracts().values())

@@ -31,7 +31,8 @@ FILES = {
     "borgere": """SELECT lpad((i % 28 + 1)::VARCHAR, 2, '0') || lpad((i // 28 % 12 + 1)::VARCHAR, 2, '0') ||
         lpad((i // 336 % 100)::VARCHAR, 2, '0') || lpad((i // 33600)::VARCHAR, 4, '0') AS cpr, 'Borger ' || i AS navn,
         '461' AS kommunekode FROM range($lines // 2) t(i)""",
-    "ydelsespakker": """SELECT 'P' || i AS pakke_id, lpad((i % 28 + 1)::VARCHAR, 2, '0') || lpad((i // 28 % 12 + 1)::VARCHAR, 2, '0')
+    "ydelsespakker": """SELECT 'P' || i AS pakke_id,
+        lpad((i % 28 + 1)::VARCHAR, 2, '0') || lpad((i // 28 % 12 + 1)::VARCHAR, 2, '0')
         || lpad((i // 336 % 100)::VARCHAR, 2, '0') || lpad((i // 33600)::VARCHAR, 4, '0') AS cpr, 'SOC' AS afdeling,
         '461' AS betalingskommune, '01-01-2024' AS bevilget_dato FROM range($lines // 2) t(i)""",
     "ydelser": """SELECT 'Y' || i AS ydelse_id, 'P' || (i // 2) AS pakke_id, 'K' || (i % 200) AS ydelseskode,
