@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -200,6 +201,9 @@ def empty_state(title: str, sentence: str, *, small: bool = False) -> None:
     )
 
 
+FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d\s.,]*$)")
+
+
 def csv_bytes(rows: Sequence[Row], columns: Sequence[Column]) -> bytes:
     """The rows as Danish CSV: BOM, `;`, decimal comma without thousands separator, dates dd-mm-yyyy."""
     out = io.StringIO()
@@ -220,7 +224,8 @@ def _csv_value(value: Any) -> str:
         return fmt.moment(value)
     if isinstance(value, date):
         return fmt.day(value)
-    return str(value)
+    # A text from a source that a spreadsheet would run as a formula is shown to it as text.
+    return f"'{value}" if FORMULA.match(str(value)) else str(value)
 
 
 def download_csv(rows: Sequence[Row], columns: Sequence[Column], file_name: str, **button) -> None:

@@ -37,7 +37,7 @@ def demand_reasonable(path: Path, name: str) -> None:
         raise InputFault(f"{name}: kan ikke læses ({type(broken).__name__}). Gem eller pak den igen.") from broken
     for entry in entries:
         place = PurePosixPath(entry.filename.replace("\\", "/"))
-        if place.is_absolute() or ".." in place.parts or ":" in place.parts[0]:
+        if place.is_absolute() or ".." in place.parts or ":" in "".join(place.parts[:1]):
             raise InputFault(f"{name}: zip-filen vil skrive uden for sin egen mappe. Den er ikke åbnet. Spørg afsenderen.")
     size = sum(entry.file_size for entry in entries)
     packed_size = max(1, path.stat().st_size)

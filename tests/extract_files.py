@@ -181,6 +181,7 @@ def fresh_row(sheet: Sheet) -> Row | None:
     row, mark = dict(sheet.rows[-1]), f"NY{sheet.layout.dataset}"
     for target in sheet.taken(row):
         own = [c for c in contract_for_file(target.loader_file).key_columns if c.loader in target.columns and not c.parent]
+        own = [c for c in own if not target.columns[c.loader].needs[0].startswith("/")]  # the document's own key stays
         if not own:
             continue
         column = min(own, key=lambda c: EASY.index(c.type) if c.type in EASY else len(EASY))

@@ -2,8 +2,6 @@
 
 import hashlib
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +12,6 @@ import yaml
 from ingestion.contract import contract_for_file
 from ingestion.layouts import target_select
 from ingestion.mapping import MappingError, load_mappings
-from ingestion.records import read_xml
 from settlement.faults import InputFault
 
 GOOD = """
@@ -291,66 +288,3 @@ def test_the_page_about_the_extracts_tells_every_column():
             assert f"### `{file.pattern}`: {file.title}" in page
             for column, declared in file.columns.items():
                 assert f"| `{column}` | {declared.meaning} |" in page, (file.pattern, column)
-
-
-def _cells(table) -> list[list[str | None]]:
-    return [list(row)[:-2] for batch in table.batches for row in zip(*batch.to_pydict().values(), strict=True)]
-
-
-def test_the_example_for_the_data_team_is_a_mapping(tmp_path, con):
-    page = (Path(__file__).parent.parent / "docs" / "data_team.md").read_text(encoding="utf-8")
-    example = re.search("```yaml\n(system: sensum.*?)```", page, re.DOTALL)[1].replace("system: sensum", "system: prøve")
-    file = _file(tmp_path, example, "sensum_leverancer_2026-01-31.csv")
-    con.execute(
-        """CREATE TABLE visits AS SELECT * FROM (VALUES ('7', '3', '20260131', '1.230', 'LEV', 'f', 2),
-        ('8', '3', '20260131', '15', 'KOR', 'f', 3), ('9', '3', '20260131', '15', 'AFL', 'f', 4))
-        v(Besøg, Indsats, Dato, Minutter, Udfald, _file, _row)"""
-    )
-    select = target_select(file.targets["registreringer"], "visits", list(file.columns))
-    assert con.execute(select + " ORDER BY _row").fetchall() == [
-        ("SEN-7", "SEN-3", "2026-01-31", "20.5000", "f", 2), ("SEN-8", "SEN-3", "2026-01-31", "-0.2500", "f", 3),
-    ]  # fmt: skip
-
-
-def test_xml_records(tmp_path):
-    path = tmp_path / "a.xml"
-    path.write_text(
-        '<?xml version="1.0" encoding="ISO-8859-1"?>\n<u xmlns="urn:x"><!-- c --><head><r2/></head>'
-        "<r><a> æ&amp;ø </a><sted><navn>Å</navn></sted></r><r><sted/></r><r><a/><b>1</b></r></u>",
-        encoding="latin-1",
-    )
-    read = _cells(read_xml(path, "r", ["a", "sted/navn", "b"]))
-    assert read == [["æ&ø", "Å", None], [None, None, None], ["", None, "1"]]
-
-
-def test_xml_fetches_nothing(tmp_path):
-    secret = tmp_path / "secret.txt"
-    secret.write_text("hemmelig")
-    path = tmp_path / "a.xml"
-    path.write_text(f'<!DOCTYPE u [<!ENTITY e SYSTEM "{secret.as_uri()}">]><u><r><a>x&e;</a></r></u>')
-    with pytest.raises(InputFault, match="DTD") as refused:
-        _cells(read_xml(path, "r", ["a"]))
-    assert "hemmelig" not in str(refused.value)
-
-
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to read a process's peak memory")
-def test_xml_is_read_in_bounded_memory(tmp_path):
-    """Beyond its batches, a file of some 90 MB adds far less than itself to the process."""
-    files = {rows: tmp_path / f"{rows}.xml" for rows in (100_000, 400_000)}
-    for rows, path in files.items():
-        with path.open("w") as file:
-            file.write("<u>")
-            file.writelines(f"<r><a>{i}</a><s><b>{'x' * 200}</b></s></r>\n" for i in range(rows))
-            file.write("</u>")
-    code = f"""
-from pathlib import Path
-from ingestion.records import read_xml
-for path in {[str(path) for path in files.values()]!r}:
-    rows = sum(batch.num_rows for batch in read_xml(Path(path), "r", ["a", "s/b"]).batches)
-    print(rows, int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) // 1024)
-"""
-    root = Path(__file__).parent.parent
-    out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True).stdout
-    (small_rows, small_mib), (rows, mib) = [map(int, line.split()) for line in out.splitlines()]
-    assert (small_rows, rows) == tuple(files)
-    assert files[rows].stat().st_size > 90_000_000 and mib - small_mib < 45

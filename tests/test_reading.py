@@ -222,6 +222,7 @@ BIG = {
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to read a process's peak memory")
+@pytest.mark.heavy
 @pytest.mark.parametrize("form", BIG)
 def test_a_big_file_is_read_in_bounded_memory(tmp_path, form):
     """A file of more than 100 MB adds far less than itself to the process."""

@@ -208,7 +208,8 @@ def _without(sheet: Sheet, use: int, became: str = "") -> Outcome | None:
         return Outcome(sheet.content(), fault=f"Kolonnen '{column}' mangler")
     rows = range(len(sheet.rows))
     taking = [i for i in rows if {t.loader_file for t in sheet.taken(sheet.rows[i])} & {t.loader_file for t, _ in key}]
-    refused = {IGNORED: [], NEEDED: rows[len(rows) - sheet.new :], KEY: taking}[use]
+    new = 0 if column.startswith("/") else sheet.new  # a new line of a known document
+    refused = {IGNORED: [], NEEDED: rows[len(rows) - new :], KEY: taking}[use]
     remark = "" if _is_loader(sheet) else f"Kolonnen «{column}» mangler"
     unknown = became if sheet.layout.format in ("csv", "xlsx") else ""
     return _counted(sheet, refused, remark=remark, unknown=unknown)
