@@ -223,7 +223,8 @@ def test_citizen(visit):
         FROM marts_person.citizen c JOIN marts_person.service_line_month m USING (cpr)
         JOIN (SELECT cpr, max(delivery_month) AS month FROM marts_person.service_line_month
             GROUP BY cpr) last USING (cpr)
-        WHERE c.name <> '' GROUP BY c.cpr ORDER BY c.cpr LIMIT 1""",
+        WHERE c.name <> '' GROUP BY c.cpr HAVING sum(m.entitled_dkk) FILTER (WHERE m.delivery_month = last.month) > 0
+        ORDER BY c.cpr LIMIT 1""",
         file="afregning_person.duckdb",
     )[0]
     page.get_by_label("CPR-nummer").fill(cpr)

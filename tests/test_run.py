@@ -52,7 +52,7 @@ def test_first_run_tells_deliveries_proposals_and_publication(run_once):
         ).fetchall()
     assert len(loads) == 2
     for dated, files, read, accepted, quarantined in loads:
-        counts = f"{files} filer, {read} rækker læst, {accepted} modtaget, {quarantined} i karantæne"
+        counts = f"{files} filer, {read} rækker læst = {accepted} modtaget + {quarantined} i karantæne"
         assert f"Levering {dated:%d-%m-%Y}: {counts}" in done.stdout
     assert "Mellemkommunal afregning, bagud" in done.stdout and " linjer, " in done.stdout
     assert f"Marts er udgivet i {home / 'published'}" in done.stdout

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 from playwright.sync_api import expect
@@ -42,10 +43,11 @@ def test_a_decision_by_command(delivered):
     from ingestion.warehouse import open_warehouse
     from orchestration.pipeline import ingest
     from settlement.instance import open_instance
+    from settlement.ledger.register import open_register
 
     instance = open_instance(delivered.home)
     with open_warehouse(instance) as con:
-        ingest(con, instance, lambda sentence: None)
+        ingest(con, instance, open_register(instance), lambda sentence: None, through=date(2026, 1, 1))
     listed = delivered.must("worklist")
     assert "alfa DAG1 (Dagtilbud): 2 rækker venter; 2 borgere" in listed and "  DAG Aktivitetstilbud: koden ligner" in listed
     decide = ("worklist", "decide", "alfa", "DAG1", "DAG", "--from", "01-01-2026", "--reason", "samme ydelse")
