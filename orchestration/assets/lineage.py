@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import dagster as dg
 
@@ -24,6 +25,12 @@ def proposal_key(process: str) -> dg.AssetKey:
     return dg.AssetKey(["settlement", process, "proposal"])
 
 
+@cache
+def _platform_graph() -> Graph:
+    """The graph of the platform's own mappings, made once: two hundred assets are described from it at every start."""
+    return graph()
+
+
 def column_metadata(*tables: str, model_key: ModelKey = warehouse_key) -> dict:
     """The columns of an asset and what each is made of. An asset that stands for several tables (the loader's files, the
     register) has columns named `table.column`.
@@ -31,7 +38,7 @@ def column_metadata(*tables: str, model_key: ModelKey = warehouse_key) -> dict:
     `model_key` gives the key of a dbt model by schema and name; without it, no table named may come from a model.
     """
     columns, origins = [], {}
-    of = graph()
+    of = _platform_graph()
     for table in tables:
         for column in of[table].columns.values():
             name = _name(table, column.name)
@@ -45,12 +52,12 @@ def column_metadata(*tables: str, model_key: ModelKey = warehouse_key) -> dict:
 
 def register_tables() -> list[str]:
     """The register's tables that other columns come from."""
-    return [name for name in graph() if name.startswith("register.")]
+    return [name for name in _platform_graph() if name.startswith("register.")]
 
 
 def loader_tables() -> list[str]:
     """The rows of the loader's files, a table per kind of file."""
-    return [name for name in graph() if name.startswith(f"raw.{LOADER}__")]
+    return [name for name in _platform_graph() if name.startswith(f"raw.{LOADER}__")]
 
 
 def _name(table: str, column: str) -> str:
