@@ -24,10 +24,10 @@ run: .venv/ready $(AFREGNING_HOME)/settings.toml  ## sets up, makes a demo insta
 	$(BIN)/afregning up
 
 test: .venv/ready lint  ## sets up and passes the tests
-	$(BIN)/pytest -n 2 -m "not heavy and not spark"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not heavy and not spark"
 
 heavy: .venv/ready  ## the seldom-needed tests: many more generated worlds, larger populations
-	$(BIN)/pytest -n 2 -m heavy
+	$(BIN)/pytest -n 2 --dist loadgroup -m heavy
 
 .venv/spark: requirements-spark.lock .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements-spark.lock
@@ -36,9 +36,11 @@ heavy: .venv/ready  ## the seldom-needed tests: many more generated worlds, larg
 spark: .venv/spark  ## the engine on a Spark cluster that the tests start beside DuckDB (Java 17, some minutes, 3 GiB)
 	$(BIN)/pytest -m spark
 
-bench: .venv/ready  ## how fast the engine is, at three sizes up to a whole country (some minutes, 3 GiB)
+bench: .venv/ready  ## how fast engine, booking, intake and pages are, up to a whole country (half an hour, 4 GiB)
 	$(BIN)/python tests/benchmarks/engine.py
 	$(BIN)/python tests/benchmarks/booking.py
+	$(BIN)/python tests/benchmarks/intake.py
+	$(BIN)/python tests/benchmarks/pages.py
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -10,7 +10,20 @@ from driver import Platform  # noqa: E402  (its asserts explain themselves only 
 from postgres import either_platform, make_platform_on, postgres_server  # noqa: E402, F401
 
 
+# Modules whose tests share something that takes long to make: one worker makes it, and takes them all.
+TOGETHER = {
+    "test_run", "test_dagster", "test_sources", "test_second_municipality", "test_reproduce", "test_landing", "test_source_matrix",
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        module = item.module.__name__
+        if "demo_home" in item.fixturenames:
+            item.add_marker(pytest.mark.xdist_group("demo"))
+        elif module in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(module))
     if "heavy" in (config.option.markexpr or ""):
         return
     skip = pytest.mark.skip(reason="heavy: run with -m heavy")

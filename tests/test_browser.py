@@ -21,7 +21,6 @@ pytest_plugins = ["demo_instance"]
 ROOT = Path(__file__).parent.parent
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}; CHROMIUM names another")
-ANSWER_SECONDS = 2
 PATIENCE_MS = 30_000
 
 
@@ -244,18 +243,3 @@ def test_data_quality(visit):
     pick(page, "Type", "Advarsel")
     page.locator('[data-table="findings"] caption', has_text=f"{warnings} fund").wait_for()
     expect_rows(page, "findings", min(warnings, 200))
-
-
-@pytest.mark.heavy
-def test_every_page_answers_within_two_seconds_for_58_000_inhabitants(browser, tmp_path, monkeypatch):
-    from driver import Platform
-
-    big = Platform(tmp_path / "instance", monkeypatch)
-    big.must("new", "--municipality", "657", "--with-demo-users")
-    big.must("demo")
-    big.must("run")
-    titles = ["Budgetopfølgning", "Belægning", "Afregning", "Borger", "Datakvalitet", "Overblik"]
-    with served(big.home, tmp_path / "server.log") as address:
-        page = signed_in(browser, address, "anna")
-        took = {title: open_page(page, title) for title in titles}
-    assert max(took.values()) < ANSWER_SECONDS, took
