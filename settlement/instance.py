@@ -57,6 +57,14 @@ payment_term_days = 30
 # stoppes_pct = 100             # en masseændring over dette kan ikke bogføres
 # udtraek_pct = 2               # et fuldt udtræk, der vil trække flere rækker tilbage end denne del af sine egne …
 # udtraek_noegler = 20          # … eller end dette antal, skal frigives af en person
+
+# Indkomne fakturaer; tallene er dem, der gælder uden linjen. Vilkår pr. leverandør og ydelse: reference/faktura_vilkaar.csv
+[fakturabetaling]
+# oekonomisystem = "opus"       # hvortil betalinger afleveres: opus, prisme eller oes
+# schematron = ""               # mappe med Erhvervsstyrelsens kompilerede Schematron (XSLT); tom: kun de indbyggede regler
+# tolerance_kr = 1              # en linje, der afviger højst så meget fra det aftalte, er i orden …
+# automatisk_kr = 5000000       # … og en faktura over dette beløb godkendes altid af en person
+# to_personer_kr = 50000        # en persons beslutning om mere end dette skal bekræftes af en anden
 """
 
 
@@ -86,6 +94,22 @@ BOUNDS = {
 
 
 @dataclass(frozen=True)
+class InvoiceSettings:
+    """Settings of `[fakturabetaling]`: amounts in øre; `schematron` is a folder, empty where none is used."""
+
+    finance_system: str = "opus"
+    schematron: str = ""
+    tolerance_oere: int = 1_00
+    automatic_oere: int = 5_000_000_00
+    two_persons_oere: int = 50_000_00
+
+
+FINANCE_SYSTEMS = ("opus", "prisme", "oes")
+INVOICE_KRONER = {"tolerance_kr": "tolerance_oere", "automatisk_kr": "automatic_oere", "to_personer_kr": "two_persons_oere"}
+INVOICE_TEXTS = {"oekonomisystem": "finance_system", "schematron": "schematron"}
+
+
+@dataclass(frozen=True)
 class Instance:
     """Paths and settings of one instance.
 
@@ -107,6 +131,7 @@ class Instance:
     bounds: Bounds = Bounds()
     landing_places: Mapping[str, str | Mapping[str, object]] = field(default_factory=dict)
     source_order: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    invoices: InvoiceSettings = InvoiceSettings()
 
     @property
     def landing(self) -> Path:
@@ -127,6 +152,11 @@ class Instance:
     @property
     def outbox(self) -> Path:
         return self.home / "outbox"
+
+    @property
+    def invoice_terms(self) -> Path:
+        """The municipality's dated terms of incoming invoices, per supplier and kind of service."""
+        return self.home / "reference" / "faktura_vilkaar.csv"
 
     @property
     def account_rules(self) -> Path:
@@ -164,6 +194,7 @@ def open_instance(home: Path | None = None) -> Instance:
         bounds=_bounds(settings.get("graenser", {})),
         landing_places=settings.get("landing", {}),
         source_order=_source_order(settings.get("kilder", {})),
+        invoices=_invoice_settings(settings.get("fakturabetaling", {})),
     )
 
 
@@ -174,6 +205,24 @@ def _bounds(written: dict) -> Bounds:
                 f"Grænsen {key} = {value} i settings.toml kan ikke bruges. Skriv et helt tal ved en af: {', '.join(BOUNDS)}."
             )
     return Bounds(**{BOUNDS[key][0]: value * BOUNDS[key][1] for key, value in written.items()})
+
+
+def _invoice_settings(written: dict) -> InvoiceSettings:
+    for key, value in written.items():
+        is_amount = key in INVOICE_KRONER and type(value) is int and value >= 0
+        if not is_amount and not (key in INVOICE_TEXTS and type(value) is str):
+            raise StateFault(
+                f"{key} = {value} under [fakturabetaling] i settings.toml kan ikke bruges. Skriv hele kroner ved "
+                f"{', '.join(INVOICE_KRONER)} og tekst ved {', '.join(INVOICE_TEXTS)}."
+            )
+    if (chosen := written.get("oekonomisystem", "opus")) not in FINANCE_SYSTEMS:
+        raise StateFault(
+            f"oekonomisystem = «{chosen}» i settings.toml kendes ikke. Skriv en af: {', '.join(FINANCE_SYSTEMS)}."
+        )
+    return InvoiceSettings(
+        **{INVOICE_KRONER[key]: written[key] * 100 for key in written if key in INVOICE_KRONER},
+        **{INVOICE_TEXTS[key]: written[key] for key in written if key in INVOICE_TEXTS},
+    )
 
 
 def _source_order(written: dict) -> dict[str, tuple[str, ...]]:
@@ -199,6 +248,12 @@ def create_folders(home: Path, municipality: str) -> Instance:
     rules = home / "reference" / "account_rules.csv"
     if not rules.exists():
         rules.write_text("gyldig_fra;gyldig_til;funktion;gruppering;art;konto\n", encoding="utf-8")
+    terms = home / "reference" / "faktura_vilkaar.csv"
+    if not terms.exists():
+        terms.write_text(
+            "cvr;ydelseskode;gyldig_fra;gyldig_til;tolerance_kr;tolerance_pct;tolerance_antal;ved_prisafvigelse;automatisk_kr\n",
+            encoding="utf-8",
+        )
     return open_instance(home)
 
 
