@@ -30,7 +30,7 @@ from settlement.ledger.models import (
 )  # fmt: skip
 from settlement.ledger.proposals import newest_hash, opened
 from settlement.ledger.register import MAY_BOOK, now, user_with_right, writing
-from settlement.processes import process as process_named
+from settlement.processes import booked_process as process_named
 from settlement.reference import posting_account
 
 SERIES = {"faktura": "F", "kreditnota": "K", "internbilag": "I", "udbetaling": "U", "opkraevning": "O"}
@@ -84,7 +84,7 @@ def book(
             return None
         approval = _demand_bookable(session, proposal, user_name)
         period = periods.demand_open(session, proposal.booking_date, accounting_period)
-        run = _new_run(session, proposal, approval, user_name, period)
+        run = new_run(session, proposal, approval.approved_by, user_name, period)
         with opened(instance, proposal) as con, booking_opened(session, run.run_no):
             bounds.demand_released(con, instance, session, proposal, approval)
             documents = _documents(con, session, instance, proposal, run)
@@ -111,15 +111,16 @@ def _demand_bookable(session: Session, proposal: Proposal, user_name: str) -> Ap
     return approval
 
 
-def _new_run(
-    session: Session, proposal: Proposal, approval: Approval, user_name: str, accounting_period: tuple[int, int]
+def new_run(
+    session: Session, proposal: Proposal, approved_by: str, user_name: str, accounting_period: tuple[int, int]
 ) -> SettlementRun:
+    """The run that books a proposal, next in the chain; its hash is given when its lines are in (`insert_run`)."""
     newest = session.scalar(select(func.max(SettlementRun.run_no)).where(SettlementRun.run_no > 0)) or 0
     return SettlementRun(
         run_no=newest + 1, sequence=next_sequence(session), proposal_id=proposal.proposal_id, process=proposal.process,
         timing=proposal.timing, through=proposal.through, booking_date=proposal.booking_date,
         accounting_year=accounting_period[0], accounting_period=accounting_period[1],
-        booked_at=now(), booked_by=user_name, approved_by=approval.approved_by,
+        booked_at=now(), booked_by=user_name, approved_by=approved_by,
         engine_version=proposal.engine_version, input_hash=proposal.input_hash,
         lines_hash=proposal.lines_hash, amount_oere=proposal.amount_oere, vat_oere=proposal.vat_oere,
         previous_hash=newest_hash(session), hash_version=hashing.RUN_VERSION, hash="",
@@ -146,7 +147,7 @@ def _documents(
     for counterparty, amount, vat in totals:
         party, kind = parties[counterparty], kind_of(run.process, amount, vat)
         series, year = SERIES[kind], run.booking_date.year
-        sequence = _next_number(session, series, year)
+        sequence = next_number(session, series, year)
         documents.append(Document(
             number=f"{series}{year}-{sequence:06d}", run_no=run.run_no, series=series, year=year, sequence=sequence,
             kind=kind, process=run.process, counterparty=counterparty, name=party.name, cvr=party.cvr,
@@ -156,7 +157,8 @@ def _documents(
     return documents
 
 
-def _next_number(session: Session, series: str, year: int) -> int:
+def next_number(session: Session, series: str, year: int) -> int:
+    """The next document number of a series and year, given in this transaction."""
     given = session.get(NumberSeries, (series, year))
     if given is None:
         given = NumberSeries(series=series, year=year, last=0)

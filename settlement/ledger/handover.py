@@ -15,7 +15,7 @@ from settlement.instance import Instance
 from settlement.ledger.booking import file_digest
 from settlement.ledger.bounds import kroner
 from settlement.ledger.models import Document, LedgerLine, OutboxItem, Posting, Proposal, SettlementRun
-from settlement.processes import process
+from settlement.processes import INVOICES, booked_process
 
 CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
 CAC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2}"
@@ -52,7 +52,7 @@ def lacking(session: Session, run_no: int) -> str:
                 f"kr.; forskellen er {kroner(amount + vat - has)} kr. Kør «afregning verify»."
             )
     wanted = {f"{run_no}/koersel-{run_no}-omposteringsbilag.csv"}
-    if process(run.process).is_sent:
+    if booked_process(run.process).is_sent:
         wanted |= {f"{run_no}/{number}.pdf" for number, *_ in documents}
         wanted |= {f"{run_no}/{number}.xml" for number, kind, *_ in documents if kind != "internbilag"}
     lost = wanted - set(session.scalars(select(OutboxItem.outbox_id).where(OutboxItem.run_no == run_no)))

@@ -433,6 +433,87 @@ class Release(Base):
     released_at: Mapped[datetime]
 
 
+class InvoiceDecision(Base):
+    """One person's decision on an incoming invoice, or (with `withdraws`) the withdrawal of one.
+
+    `action`: match (that line is for this service line and delivery month), godkend (the whole is paid as it was matched),
+    afvis (it, or that line, goes back to the sender, who reads the reason), omtvist (that line is parked). `amount_oere` is
+    what it decides on; `item_words` the supplier's words for the kind of service and `item_code` ours, of a match.
+    """
+
+    __tablename__ = "invoice_decision"
+    decision_id: Mapped[int] = mapped_column(primary_key=True)
+    withdraws: Mapped[int | None] = mapped_column(ForeignKey("invoice_decision.decision_id"))
+    document_id: Mapped[str] = mapped_column(index=True)
+    line_number: Mapped[str] = mapped_column(default="")
+    action: Mapped[str]
+    service_line_id: Mapped[str] = mapped_column(default="")
+    delivery_month: Mapped[date | None]
+    sender_cvr: Mapped[str]
+    item_words: Mapped[str] = mapped_column(default="")
+    item_code: Mapped[str] = mapped_column(default="")
+    amount_oere: Mapped[int]
+    reason: Mapped[str]
+    decided_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    decided_at: Mapped[datetime]
+
+
+class InvoiceDecisionConfirmation(Base):
+    """Another person's confirmation, by which a decision on more than the limit takes effect."""
+
+    __tablename__ = "invoice_decision_confirmation"
+    decision_id: Mapped[int] = mapped_column(ForeignKey("invoice_decision.decision_id"), primary_key=True)
+    confirmed_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    confirmed_at: Mapped[datetime]
+
+
+class MatchRule(Base):
+    """What a sender's words for a kind of service mean, as a person accepted it, or (with `withdraws`) its withdrawal."""
+
+    __tablename__ = "match_rule"
+    rule_id: Mapped[int] = mapped_column(primary_key=True)
+    withdraws: Mapped[int | None] = mapped_column(ForeignKey("match_rule.rule_id"))
+    sender_cvr: Mapped[str]
+    item_words: Mapped[str]
+    item_code: Mapped[str]
+    accepted_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
+    accepted_at: Mapped[datetime]
+
+
+class PaidInvoice(Base):
+    """One incoming invoice or credit note that something has been paid of. A sender's number is paid once, however it is
+    written (`number_key`)."""
+
+    __tablename__ = "paid_invoice"
+    __table_args__ = (UniqueConstraint("sender_cvr", "kind", "number_key"),)
+    document_id: Mapped[str] = mapped_column(primary_key=True)
+    sender_cvr: Mapped[str]
+    kind: Mapped[str]
+    number_key: Mapped[str]
+
+
+class InvoicePayment(Base):
+    """One part of one line of a paid invoice: what was paid of it for a service line, month, price and account, on which
+    voucher of ours. Parts are numbered from 1, so a line is paid once. Øre, signed as booked."""
+
+    __tablename__ = "invoice_payment"
+    __table_args__ = (Index("ix_invoice_payment_of_document", "run_no", "document_number"),)
+    document_id: Mapped[str] = mapped_column(ForeignKey("paid_invoice.document_id"), primary_key=True)
+    line_number: Mapped[str] = mapped_column(primary_key=True)
+    part_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run_no: Mapped[int]
+    document_number: Mapped[str]
+    service_line_id: Mapped[str]
+    delivery_month: Mapped[date]
+    price_oere: Mapped[int]
+    account: Mapped[str]
+    invoiced_oere: Mapped[int]
+    agreed_oere: Mapped[int]
+    amount_oere: Mapped[int]
+    vat_oere: Mapped[int]
+    found_by: Mapped[str]
+
+
 class AccessLog(Base):
     """Who looked at or changed what about whom, and why."""
 

@@ -33,6 +33,8 @@ ON_DEMAND = {
     "personopkraevning": Process("personopkraevning", "Personopkrævning", "opkraevning", "debet", is_sent=False),
     "beboerbetaling": Process("beboerbetaling", "Beboerbetaling", "opkraevning", "debet", is_sent=False),
 }
+# Booked by payment of incoming invoices (settlement/invoices), never proposed by the engine.
+INVOICES = Process("faktura", "Fakturabetaling", "fakturabetaling", "kredit", is_sent=False)
 TIMINGS = ("bagud", "forud")
 
 
@@ -42,3 +44,8 @@ def process(name: str) -> Process:
     if name not in known:
         raise UsageFault(f"Processen «{name}» kan ikke afregnes. Vælg en af: {', '.join(known)}.")
     return known[name]
+
+
+def booked_process(name: str) -> Process:
+    """The process of a booked run. Raises UsageFault for one that books nothing."""
+    return INVOICES if name == INVOICES.name else process(name)
