@@ -58,9 +58,10 @@ def bind_invoices(
     _table(con, "match_rule", ["sender_cvr", "item_words", "item_code"], [pa.string()] * 3, [
         (r.sender_cvr, r.item_words, r.item_code) for r in rules
     ])  # fmt: skip
-    _table(con, "chosen_line", ["document_id", "line_number", "service_line_id", "delivery_month"],
-           [pa.string()] * 3 + [pa.date32()],
-           [(d.document_id, d.line_number, d.service_line_id, d.delivery_month) for d in decided if d.action == "match"])  # fmt: skip
+    chosen = ["document_id", "line_number", "service_line_id", "delivery_month"]
+    _table(con, "chosen_line", chosen, [pa.string()] * 3 + [pa.date32()], [
+        tuple(getattr(d, name) for name in chosen) for d in decided if d.action == "match"
+    ])  # fmt: skip
     _table(con, "approved", ["document_id"], [pa.string()], [(d.document_id,) for d in decided if d.action == "godkend"])
     _table(con, "laid_aside", ["document_id", "line_number", "decision"], [pa.string()] * 3, [
         (d.document_id, d.line_number, "afvist" if d.action == "afvis" else "omtvistet")

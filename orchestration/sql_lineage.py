@@ -20,12 +20,13 @@ import duckdb
 from sqlglot import exp, parse_one
 from sqlglot.lineage import Node, lineage
 
-from ingestion import conflicts, contract, engine_input, translating, warehouse
-from orchestration import dbt_build
+from ingestion import conflicts, contract, engine_input, invoice_input, translating, warehouse
+from orchestration import dbt_build, invoices
 from orchestration.pipeline import DBT_PROJECT, FOR_MARTS, dbt_variables, derive
 from settlement.engine.settle import INPUTS, SQL, STEPS
 from settlement.faults import StateFault
 from settlement.instance import create_folders
+from settlement.invoices import matching
 from settlement.ledger import models, opening, proposals
 from settlement.ledger.register import open_register
 
@@ -33,10 +34,15 @@ from settlement.ledger.register import open_register
 GIVEN = {
     "manual_line": "settlement.manual_line", "calendar_day": "settlement.calendar_day", "ledger_line": "register.ledger_line",
     "refused_line": "quarantine.refused", "posting_account_rule": "reference.account_rules",
-    "municipality": "reference.municipality",
+    "municipality": "reference.municipality", "paid_line": "register.invoice_payment",
 }  # fmt: skip
+# What matching reads of the engine on its own connection, as the platform keeps it.
+ENGINE_KEPT = {"piece": "settlement.piece", "day_weight": "settlement.day_weight", "calendar_day": "settlement.calendar_day"}
 # Of a run's settings, and of what only chooses rows: no column of the platform.
-NO_COLUMN = {"run", "calendar_month", "claim_deadline", "allowed_late", "hold", "held", "set_aside", "already_booked"}
+NO_COLUMN = {
+    "terms", "match_rule", "chosen_line", "approved", "laid_aside", "ordinary_word", "own_municipality", "run", "calendar_month", "claim_deadline", "allowed_late", "hold", "held", "set_aside",
+    "already_booked",
+}  # fmt: skip
 ANY_MONTH, ANY_MUNICIPALITY, ANY_PROCESS = date(2024, 1, 1), "461", "mellemkommunal"
 
 # table → column → [(table, column, whether the value is the same)]
@@ -66,8 +72,8 @@ def from_code() -> Mapping:
 def _fingerprint() -> str:
     """The hash of all that decides the answer."""
     files = [p for p in DBT_PROJECT.rglob("*") if p.suffix in (".sql", ".yml") and dbt_build.TARGET not in p.parents]
-    files += [*SQL.glob("*.sql"), *contract.CONTRACTS.glob("*.yaml"), Path(__file__)]
-    files += [Path(module.__file__) for module in (conflicts, engine_input, translating, warehouse, models, opening, proposals)]
+    files += [*SQL.glob("*.sql"), *matching.SQL.glob("*.sql"), *contract.CONTRACTS.glob("*.yaml"), Path(__file__)]
+    files += [Path(module.__file__) for module in (conflicts, engine_input, invoice_input, invoices, translating, warehouse, models, opening, proposals)]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(str(path).encode() + b"\0" + path.read_bytes())
@@ -86,6 +92,8 @@ def _read() -> dict:
             con.execute(proposals.PARKED_LINE)
             engine_input.bind_parties(con, instance, ANY_MONTH)
             types, origins = _of_engine(con)
+            invoices.keep_matches(con, instance, register)
+            origins |= _of_matching(con)
         register.dispose()
         compiled = dbt_build.compiled_models(dbt_variables(instance, ANY_MONTH), instance.warehouse)
         with duckdb.connect(str(instance.warehouse)) as con:
@@ -123,6 +131,22 @@ def _of_engine(con: duckdb.DuckDBPyConnection) -> tuple[dict, Origins]:
     lines = bound["proposed"] | {f"{t}.{c}": kind for t in ("parked_line", "party") for c, kind in bound[t].items()}
     rules = bound["posting_account_rule"]
     return {"settlement.proposal": lines, "reference.account_rules": rules}, made
+
+
+def _of_matching(con: duckdb.DuckDBPyConnection) -> Origins:
+    """Of every table that matching leaves for the marts, through its own steps to what the platform knows as tables."""
+    bound = _types(con, "temp")
+    views = con.execute("SELECT view_name, sql FROM duckdb_views() WHERE database_name = 'temp' AND NOT internal").fetchall()
+    read = set(INPUTS) | set(matching.INPUTS)
+    selects = {name: parse_one(sql, dialect="duckdb").expression for name, sql in views if name in read}
+    selects |= {step: parse_one(sql, dialect="duckdb") for step, sql in matching.sentences().items()}
+    schema = bound | {f"{s}.{t}": columns for s in ("canonical", "raw") for t, columns in _types(con, schema=s).items()}
+    direct = {name: _followed(select, schema) for name, select in selects.items() if name not in GIVEN}
+    kept = {table: _types(con, schema="invoice")[table] for table in invoices.KEPT}
+    return {
+        f"invoice.{table}": {c: sorted(set(_collapse(direct, table, c, tuple(ENGINE_KEPT)))) for c in columns}
+        for table, columns in kept.items()
+    }
 
 
 def _collapse(direct: Origins, table: str, column: str, stops: tuple[str, ...]) -> Iterator[tuple[str, str, bool]]:

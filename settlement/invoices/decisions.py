@@ -142,7 +142,9 @@ def proposed_rules(session: Session, instance: Instance) -> list[ProposedRule]:
     return [ProposedRule(*what, count) for what, count in chosen.most_common() if count >= REPEATED and what not in known]
 
 
-def accept_rule(session: Session, instance: Instance, *, user_name: str, sender_cvr: str, item_words: str, item_code: str) -> MatchRule:
+def accept_rule(
+    session: Session, instance: Instance, *, user_name: str, sender_cvr: str, item_words: str, item_code: str
+) -> MatchRule:
     """Makes a proposed rule one. Raises Fault without right, or where people have not made that choice often enough."""
     user_with_right(session, user_name, MAY_BOOK, "godkende regler for fakturaer")
     proposed = {(p.sender_cvr, p.item_words, p.item_code) for p in proposed_rules(session, instance)}

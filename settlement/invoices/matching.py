@@ -16,8 +16,8 @@ SQL = Path(__file__).parent / "sql"
 # catalogue_item, registration, absence, hold, ledger_line.
 INPUTS: dict[str, tuple[str, ...]] = {
     "invoice": (
-        "document_id", "sender_cvr", "kind", "document_number", "received", "issue_date", "receiver_ean", "corrects_number", "file_order",
-        "currency", "net_oere", "vat_oere", "payable_oere", "allowance_oere", "note",
+        "document_id", "sender_cvr", "kind", "document_number", "received", "file_order", "issue_date", "receiver_ean",
+        "corrects_number", "currency", "net_oere", "vat_oere", "payable_oere", "allowance_oere", "note",
     ),
     "invoice_line": (
         "document_id", "line_number", "item_name", "note", "period_from", "period_to", "quantity_e10", "price_e10",
@@ -39,19 +39,21 @@ INPUTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 STEPS = (
-    "duplicate", "charged", "commitment", "remaining", "known_as", "said", "named", "nameless", "candidate", "allowed", "share", "fit",
-    "agreed", "nameless_pair", "priced", "credited", "chosen", "claim", "line_outcome", "invoice_outcome",
+    "duplicate", "charged", "commitment", "remaining", "known_as", "said", "named", "nameless", "candidate", "allowed", "share",
+    "fit", "agreed", "nameless_pair", "priced", "credited", "chosen", "claim", "line_outcome", "invoice_outcome",
 )  # fmt: skip
 
 # How words are compared: in lower case, without signs, without the words that only say what follows them.
-SAYING = ("født", "f", "fødselsdag", "cpr", "cprnr", "nr", "navn", "borger", "borgeren", "ref", "rekv", "rekvisition", "vedr", "vedrørende")
-# Words of a line that name nobody.
-ORDINARY = (
-    "levering", "leveret", "leverede", "ydelse", "ydelser", "ophold", "periode", "perioden", "måned", "måneden", "for", "i", "til",
-    "fra", "af", "og", "på", "pr", "iht", "aftale", "aftalt", "faktura", "kreditnota", "kreditering", "dage", "døgn", "timer", "uger",
-    "stk", "jan", "feb", "mar", "apr", "maj", "jun", "jul", "aug", "sep", "okt", "nov", "dec", "januar", "februar", "marts", "april",
-    "juni", "juli", "august", "september", "oktober", "november", "december", "hermed", "faktureres", "samlefaktura",
+SAYING = (
+    "født", "f", "fødselsdag", "cpr", "cprnr", "nr", "navn", "borger", "borgeren", "ref", "rekv", "rekvisition", "vedr", "vedrørende",
 )  # fmt: skip
+# Words of a line that name nobody.
+ORDINARY = """
+    levering leveret leverede ydelse ydelser ophold periode perioden måned måneden for i til fra af og på pr iht
+    aftale aftalt faktura kreditnota kreditering dage døgn timer uger stk jan feb mar apr maj jun jul aug sep okt
+    nov dec januar februar marts april juni juli august september oktober november december hermed faktureres
+    samlefaktura
+""".split()
 MACROS = f"""
     CREATE OR REPLACE TEMP MACRO spoken(x) AS array_to_string(list_filter(
         string_split(regexp_replace(lower(coalesce(x, '')), '[^0-9a-zæøåäëïöüáéíóúèñçß]+', ' ', 'g'), ' '),
@@ -60,9 +62,8 @@ MACROS = f"""
         array_to_string(list_transform(string_split(lower(trim(coalesce(x, ''))), ' '), lambda w: left(w, 1)), '');
     -- A CPR number given without a registration has 60 added to its day.
     CREATE OR REPLACE TEMP MACRO birthday(cpr) AS
-        concat(CASE WHEN left(cpr, 2) > '60' THEN lpad(CAST(CAST(left(cpr, 2) AS BIGINT) - 60 AS VARCHAR), 2, '0') ELSE left(cpr, 2) END,
-            substr(cpr, 3, 4));
-    CREATE OR REPLACE TEMP TABLE ordinary_word AS SELECT unnest({list(ORDINARY)}) AS word;"""
+        concat(CASE WHEN cpr > '60' THEN CAST(CAST(cpr[1] AS BIGINT) - 6 AS VARCHAR) ELSE cpr[1] END, substr(cpr, 2, 5));
+    CREATE OR REPLACE TEMP TABLE ordinary_word AS SELECT unnest({ORDINARY}) AS word;"""
 
 
 def sentences() -> dict[str, str]:

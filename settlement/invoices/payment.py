@@ -40,7 +40,8 @@ from settlement.processes import INVOICES
 
 PAYMENT, CREDIT = "fakturabetaling", "leverandoerkreditnota"
 SERIES = "B"
-RETURN, REJECTED = "fakturabetaling", "afviste_fakturaer"
+RETURN = "fakturabetaling"
+EXTENSION = {"opus": "csv", "prisme": "txt", "oes": "csv"}
 
 
 def number_key(document_number: str) -> str:
@@ -64,7 +65,8 @@ def pay(
     """
     con.execute(f"CREATE OR REPLACE TEMP TABLE payment AS {(SQL / 'payment.sql').read_text(encoding='utf-8')}")
     parties = con.execute("""
-        SELECT DISTINCT ON (p.document_id) p.document_id, p.sender_cvr, p.kind, p.invoice_number, coalesce(i.sender_name, p.sender_cvr)
+        SELECT DISTINCT ON (p.document_id)
+            p.document_id, p.sender_cvr, p.kind, p.invoice_number, coalesce(i.sender_name, p.sender_cvr)
         FROM payment AS p JOIN invoice AS i ON i.document_id = p.document_id ORDER BY p.document_id""").fetchall()
     if not parties:
         return None
@@ -79,23 +81,20 @@ def pay(
         own.register("payment", lines)
         proposal = _proposal(session, instance, own, head, booking_date, user_name, last_load_id)
         run = new_run(session, proposal, approved_by="", user_name=user_name, accounting_period=period)
-        documents = _documents(session, instance, own, run, parties)
-        _number(own, session, run)
         with booking_opened(session, run.run_no):
+            documents = _documents(session, own, run, parties)
+            _number(own, session, run)
             insert_run(session, own, instance, run, documents)
             _note(session, own, run, parties)
-            session.add_all(
-                OutboxItem(outbox_id=f"{run.run_no}/{name}", run_no=run.run_no, document_number=None, format=form, status=WAITING)
-                for name, form in ((f"koersel-{run.run_no}-fakturabetaling.{EXTENSION[instance.invoices.finance_system]}", RETURN),)
-            )
+            name = f"{run.run_no}/koersel-{run.run_no}-fakturabetaling.{EXTENSION[instance.invoices.finance_system]}"
+            session.add(OutboxItem(outbox_id=name, run_no=run.run_no, document_number=None, format=RETURN, status=WAITING))
     keep_heads(instance, engine)
     return run
 
 
-EXTENSION = {"opus": "csv", "prisme": "txt", "oes": "csv"}
-
-
-def _proposal(session: Session, instance: Instance, con, head: str, booking_date: date, user_name: str, last_load_id: int) -> Proposal:
+def _proposal(
+    session: Session, instance: Instance, con, head: str, booking_date: date, user_name: str, last_load_id: int
+) -> Proposal:
     """What is paid, kept as a proposal is: its lines in the archive under their hash; they are the run's frozen input too."""
     folder = instance.archive / "proposals"
     folder.mkdir(parents=True, exist_ok=True)
@@ -121,7 +120,7 @@ def _proposal(session: Session, instance: Instance, con, head: str, booking_date
     return proposal
 
 
-def _documents(session: Session, instance: Instance, con, run: SettlementRun, parties: list[tuple]) -> list[Document]:
+def _documents(session: Session, con, run: SettlementRun, parties: list[tuple]) -> list[Document]:
     """One voucher per invoice; `contact` is the supplier's own number."""
     totals = {
         document_id: (amount, vat)
@@ -151,9 +150,10 @@ def _number(con, session: Session, run: SettlementRun) -> None:
     con.execute("""
         CREATE TEMP TABLE known AS
         SELECT
-            p.service_line_id, p.price_oere, p.sender_cvr AS counterparty, p.account, v.document_number, p.package_id, p.cpr, p.vat_pct_e2,
-            e.document_number IS NOT NULL AS is_adjustment, coalesce(e.document_number, '') AS corrects, p.item_name, p.unit,
-            p.requisition, p.line_source, '' AS rate_source, p.delivery_month, p.quantity_num, p.quantity_den, p.amount_oere, p.vat_oere
+            p.service_line_id, p.price_oere, p.sender_cvr AS counterparty, p.account, v.document_number, p.package_id, p.cpr,
+            p.vat_pct_e2, e.document_number IS NOT NULL AS is_adjustment, coalesce(e.document_number, '') AS corrects,
+            p.item_name, p.unit, p.requisition, p.line_source, '' AS rate_source, p.delivery_month, p.quantity_num,
+            p.quantity_den, p.amount_oere, p.vat_oere
         FROM payment AS p JOIN voucher AS v ON v.document_id = p.document_id
         LEFT JOIN earlier AS e ON e.service_line_id = p.service_line_id AND e.delivery_month = p.delivery_month""")
     booked_lines.number(con, session, run.run_no, lines="known", known="known")

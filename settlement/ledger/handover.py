@@ -15,7 +15,7 @@ from settlement.instance import Instance
 from settlement.ledger.booking import file_digest
 from settlement.ledger.bounds import kroner
 from settlement.ledger.models import Document, LedgerLine, OutboxItem, Posting, Proposal, SettlementRun
-from settlement.processes import INVOICES, booked_process
+from settlement.processes import booked_process
 
 CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
 CAC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2}"

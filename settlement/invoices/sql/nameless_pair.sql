@@ -1,6 +1,6 @@
 -- Grain: one charge that names nobody × one commitment it is found to be for. Such charges are alike where sender, kind of
 -- service, receiving department, period and amount are: they are paired with the open commitments that are alike too, where
--- there are as many of both; and one charge alone is for all of them, where their sum is its amount.
+-- there are as many of both; and one charge alone is for all that are left, where their sum is its amount.
 WITH
 charge AS (
     SELECT g.charge_no, g.sender_cvr, g.item_words, d.department, g.from_date, g.to_date, g.from_month AS delivery_month, g.amount_oere
@@ -43,16 +43,20 @@ alike_charge AS (
     WINDOW alike AS (PARTITION BY sender_cvr, item_words, department, from_date, to_date, amount_oere)
 ),
 paired AS (
-    SELECT c.charge_no, o.commitments
+    SELECT c.charge_no, c.from_date, c.to_date, o.service_line_id, o.commitments
     FROM alike_charge AS c
     JOIN alike_open AS o USING (sender_cvr, item_words, department, from_date, to_date, amount_oere, place, many)
 ),
 together AS (
-    SELECT sender_cvr, item_words, department, from_date, to_date, sum(amount_oere) AS amount_oere, flatten(list(commitments)) AS commitments
-    FROM open_line GROUP BY sender_cvr, item_words, department, from_date, to_date HAVING count(*) > 1
+    SELECT o.sender_cvr, o.item_words, o.department, o.from_date, o.to_date, sum(o.amount_oere) AS amount_oere,
+        flatten(list(o.commitments)) AS commitments
+    FROM open_line AS o
+    ANTI JOIN paired AS p ON p.service_line_id = o.service_line_id AND p.from_date <= o.to_date AND p.to_date >= o.from_date
+    GROUP BY o.sender_cvr, o.item_words, o.department, o.from_date, o.to_date HAVING count(*) > 1
 ),
 alone AS (
-    SELECT * FROM charge QUALIFY count(*) OVER (PARTITION BY sender_cvr, item_words, department, from_date, to_date) = 1
+    SELECT c.* FROM charge AS c ANTI JOIN paired AS p ON p.charge_no = c.charge_no
+    QUALIFY count(*) OVER (PARTITION BY c.sender_cvr, c.item_words, c.department, c.from_date, c.to_date) = 1
 )
 SELECT charge_no, unnest(commitments) AS commitment_no FROM paired
 UNION ALL
