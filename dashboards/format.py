@@ -36,6 +36,11 @@ LABELS = {
     "kreditnota": "Kreditnota",
     "internbilag": "Internt bilag",
     "opkraevning": "Opkrævning",
+    "fakturabetaling": "Fakturabetaling",
+    "leverandoerkreditnota": "Leverandørs kreditnota",
+    # kvittering
+    "bogfoert": "Bogført",
+    "afvist": "Afvist",
     # årsag
     "mangler_takst": "Mangler takst",
     "mangler_betaler": "Mangler betaler",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,6 +16,7 @@ import streamlit as st
 
 from dashboards import format as fmt
 from dashboards.published import Build, Row
+from settlement.spreadsheet import as_text
 
 STYLE = Path(__file__).parent / "static" / "style.css"
 ROWS_SHOWN = 200
@@ -201,14 +201,11 @@ def empty_state(title: str, sentence: str, *, small: bool = False) -> None:
     )
 
 
-FORMULA = re.compile(r"[=@\t\r]|[+-](?![\d\s.,]*$)")
-
-
 def csv_bytes(rows: Sequence[Row], columns: Sequence[Column]) -> bytes:
     """The rows as Danish CSV: BOM, `;`, decimal comma without thousands separator, dates dd-mm-yyyy."""
     out = io.StringIO()
     writer = csv.writer(out, delimiter=";", lineterminator="\r\n")
-    writer.writerow([column.title for column in columns])
+    writer.writerow([as_text(column.title) for column in columns])
     writer.writerows([_csv_value(row.get(column.key)) for column in columns] for row in rows)
     return out.getvalue().encode("utf-8-sig")
 
@@ -224,8 +221,7 @@ def _csv_value(value: Any) -> str:
         return fmt.moment(value)
     if isinstance(value, date):
         return fmt.day(value)
-    # A text from a source that a spreadsheet would run as a formula is shown to it as text.
-    return f"'{value}" if FORMULA.match(str(value)) else str(value)
+    return as_text(str(value))
 
 
 def download_csv(rows: Sequence[Row], columns: Sequence[Column], file_name: str, **button) -> None:

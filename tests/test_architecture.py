@@ -16,9 +16,10 @@ MAY_IMPORT = {
 }
 INSIDE_SETTLEMENT = {
     "engine": {"engine", "faults"},
-    "documents": {"documents", "engine", "faults"},
+    "documents": {"documents", "engine", "faults", "spreadsheet"},
     "processes": {"processes", "engine", "faults"},
-    "ledger": {"ledger", "engine", "documents", "processes", "faults", "instance", "reference"},
+    "invoices": {"invoices", "ledger", "engine", "documents", "processes", "faults", "instance"},
+    "ledger": {"ledger", "engine", "documents", "processes", "faults", "instance", "reference", "spreadsheet"},
 }
 
 

@@ -16,6 +16,10 @@ FORMATS = {
     "pdf": ("PDF", "application/pdf"),
     "oioubl": ("OIOUBL-XML", "application/xml"),
     "opus": ("OPUS-omposteringsbilag (CSV)", "text/csv"),
+    "fakturabetaling_opus": ("Fakturabetalinger til OPUS (CSV)", "text/csv"),
+    "fakturabetaling_prisme": ("Fakturabetalinger til Prisme (G69)", "text/plain"),
+    "fakturabetaling_oes": ("Fakturabetalinger til ØS Indsigt (CSV)", "text/csv"),
+    "afviste_fakturaer": ("Afviste fakturaer (CSV)", "text/csv"),
 }
 
 

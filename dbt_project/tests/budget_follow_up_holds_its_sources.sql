@@ -10,7 +10,9 @@ commitment AS (
         coalesce(sum(amount_oere) FILTER (WHERE process IN ('faktura', 'intern', 'udbetaling')), 0)
         - coalesce(sum(amount_oere) FILTER (WHERE process IN ('mellemkommunal', 'personopkraevning', 'beboerbetaling')), 0)
             AS amount_oere
-    FROM {{ source('settlement', 'piece') }}
+    FROM {{ source('settlement', 'commitment') }}
+    WHERE year(delivery_month) <= year({{ horizon() }})
+        OR year(delivery_month) IN (SELECT year FROM {{ source('canonical', 'budget') }} WHERE NOT withdrawn)
 ),
 
 source AS (

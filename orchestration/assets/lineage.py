@@ -90,6 +90,6 @@ def _keys(table: str, model_key: ModelKey) -> list[dg.AssetKey]:
     if schema == "raw" and "__" in name:
         system, dataset = name.split("__")
         return [LOADER_ROWS if system == LOADER else dg.AssetKey(["raw", system, dataset])]
-    if schema in ("raw", "canonical", "quarantine", "quality", "settlement", "ledger", "reference"):
+    if schema in ("raw", "canonical", "quarantine", "quality", "settlement", "invoice", "ledger", "reference"):
         return [warehouse_key(schema, name)]
     return [model_key(schema, name)]

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from ingestion.contract import contracts
 from orchestration.assets.ingestion import REFUSED
 from orchestration.assets.lineage import BOOKED, column_metadata, proposal_key, register_tables
-from orchestration.pipeline import FOR_MARTS, FROM_ENGINE, SYSTEM_USER, derive, propose_timings
+from orchestration.pipeline import COMMITTED, FOR_MARTS, FROM_ENGINE, SYSTEM_USER, derive, propose_timings
 from orchestration.platform import SETTLEMENT, WRITER, Platform, kroner, table_metadata, telling, warehouse_key
 from settlement.engine.calendar import parse_month
 from settlement.engine.settle import INPUTS
@@ -28,6 +28,7 @@ MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH, fmt="%Y-%m", tim
 ENGINE_INPUTS = [warehouse_key("canonical", table) for table in INPUTS if table in contracts()] + [REFUSED]
 PARTIES = [warehouse_key("canonical", table) for table in ("counterparty", "department")]
 PIECE, DAY_WEIGHT, CALENDAR, MANUAL = (warehouse_key("settlement", table) for table in FROM_ENGINE)
+COMMITMENT, BEFORE, CHANGE = (warehouse_key("settlement", table) for table in COMMITTED)
 MUNICIPALITY = warehouse_key("reference", "municipality")
 
 booked_runs = dg.AssetSpec(
@@ -117,8 +118,14 @@ def _for_marts_specs() -> Iterator[dg.AssetSpec]:
         MANUAL: "One manual line that two people have decided, with the service line it is settled as.",
         DAY_WEIGHT: "One stretch of days in a month on which a line's price, payer, account and absence stand still.",
         PIECE: "One piece of entitlement: process × service line × month × unit price × counterparty × account.",
+        COMMITMENT: "One such piece of what is granted through December of the year after next, open ends projected.",
+        BEFORE: "One such piece as it was known when the last month that is over ended.",
+        CHANGE: "One service line × year × process × account × cause of what has changed from the one to the other.",
     }
-    deps = {PIECE: [DAY_WEIGHT], DAY_WEIGHT: [*ENGINE_INPUTS, CALENDAR, MANUAL], CALENDAR: [], MANUAL: []}
+    deps = {
+        PIECE: [DAY_WEIGHT], DAY_WEIGHT: [*ENGINE_INPUTS, CALENDAR, MANUAL], CALENDAR: [], MANUAL: [],
+        COMMITMENT: [PIECE, *ENGINE_INPUTS], BEFORE: [PIECE, *ENGINE_INPUTS], CHANGE: [COMMITMENT, BEFORE, *ENGINE_INPUTS],
+    }  # fmt: skip
     for key, description in descriptions.items():
         yield dg.AssetSpec(key, description=description, deps=deps[key], group_name="settlement", owners=[SETTLEMENT],
                            kinds={"duckdb", "sql"}, metadata=column_metadata(f"settlement.{key.path[-1]}"))  # fmt: skip
@@ -139,7 +146,8 @@ SPECS = list(_for_marts_specs())  # parents before children, as they are reporte
 
 @dg.multi_asset(
     name="for_marts", specs=SPECS, pool=WRITER,
-    description="Entitlement through the year of the last month that is over, and copies of the register's tables.",
+    description="Entitlement through the year of the last month that is over, commitments through the year after next, and "
+    "copies of the register's tables.",
 )  # fmt: skip
 def for_marts(context: dg.AssetExecutionContext, platform: Platform):
     with telling():

@@ -38,7 +38,8 @@ class ProposedRule:
 
 
 def decide(
-    session: Session, *, user_name: str, action: str, document_id: str, sender_cvr: str, amount_oere: int, reason: str,
+    session: Session, *, user_name: str, action: str, document_id: str, sender_cvr: str,
+    document_number: str, amount_oere: int, reason: str,
     line_number: str = "", service_line_id: str = "", delivery_month: date | None = None, item_words: str = "",
     item_code: str = "",
 ) -> InvoiceDecision:  # fmt: skip
@@ -56,7 +57,8 @@ def decide(
     if action == "godkend" and line_number:
         raise InputFault("En faktura godkendes som helhed. Vælg ydelse for en enkelt linje med «match».")
     decision = InvoiceDecision(
-        action=action, document_id=document_id, line_number=line_number, sender_cvr=sender_cvr, amount_oere=amount_oere,
+        action=action, document_id=document_id, line_number=line_number, sender_cvr=sender_cvr,
+        document_number=document_number, amount_oere=amount_oere,
         service_line_id=service_line_id, delivery_month=delivery_month, item_words=item_words, item_code=item_code,
         reason=reason.strip(), decided_by=user_name, decided_at=now(),
     )  # fmt: skip
@@ -78,7 +80,8 @@ def withdraw(session: Session, *, user_name: str, decision_id: int, reason: str)
         raise InputFault("Tilbagetrækningen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
     back = InvoiceDecision(
         withdraws=decision_id, action=decision.action, document_id=decision.document_id, line_number=decision.line_number,
-        sender_cvr=decision.sender_cvr, amount_oere=decision.amount_oere, reason=reason.strip(), decided_by=user_name,
+        sender_cvr=decision.sender_cvr, document_number=decision.document_number, amount_oere=decision.amount_oere,
+        reason=reason.strip(), decided_by=user_name,
         decided_at=now(),
     )  # fmt: skip
     session.add(back)

@@ -45,7 +45,8 @@ STEPS = (
 
 # How words are compared: in lower case, without signs, without the words that only say what follows them.
 SAYING = (
-    "født", "f", "fødselsdag", "cpr", "cprnr", "nr", "navn", "borger", "borgeren", "ref", "rekv", "rekvisition", "vedr", "vedrørende",
+    "født", "f", "fødselsdag", "cpr", "cprnr", "nr", "navn", "borger", "borgeren", "ref", "rekv", "rekvisition",
+    "vedr", "vedrørende",
 )  # fmt: skip
 # Words of a line that name nobody.
 ORDINARY = """

@@ -16,6 +16,7 @@ import pyarrow as pa
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.orm import Session
 
+from settlement.documents.invoice_return import file_name, returned_file_name
 from settlement.engine import settle
 from settlement.faults import StateFault
 from settlement.instance import Instance
@@ -25,6 +26,7 @@ from settlement.ledger.booking import WAITING, insert_run, keep_heads, new_run, 
 from settlement.ledger.frozen import file_hash
 from settlement.ledger.gates import demand_green
 from settlement.ledger.guards import booking_opened, one_at_a_time
+from settlement.ledger.invoice_returns import PAID, RETURNED
 from settlement.ledger.models import (
     Document,
     InvoicePayment,
@@ -40,8 +42,6 @@ from settlement.processes import INVOICES
 
 PAYMENT, CREDIT = "fakturabetaling", "leverandoerkreditnota"
 SERIES = "B"
-RETURN = "fakturabetaling"
-EXTENSION = {"opus": "csv", "prisme": "txt", "oes": "csv"}
 
 
 def number_key(document_number: str) -> str:
@@ -86,8 +86,12 @@ def pay(
             _number(own, session, run)
             insert_run(session, own, instance, run, documents)
             _note(session, own, run, parties)
-            name = f"{run.run_no}/koersel-{run.run_no}-fakturabetaling.{EXTENSION[instance.invoices.finance_system]}"
-            session.add(OutboxItem(outbox_id=name, run_no=run.run_no, document_number=None, format=RETURN, status=WAITING))
+            system = instance.invoices.finance_system
+            names = {PAID + system: file_name(system, run.run_no, run.booking_date), RETURNED: returned_file_name(run.run_no)}
+            session.add_all(
+                OutboxItem(outbox_id=f"{run.run_no}/{name}", run_no=run.run_no, document_number=None, format=form, status=WAITING)
+                for form, name in names.items()
+            )
     keep_heads(instance, engine)
     return run
 

@@ -55,6 +55,11 @@ FACTS = {
     "registration": ("registreringer", "*", _LINE, "f.date AS first_day, f.date AS last_day"),
 }  # fmt: skip
 
+# A month's common denominator of quantities (difference.sql), and a quotient rounded half away from zero.
+MACROS = """
+    CREATE OR REPLACE TEMP MACRO common(month) AS lcm(210, 12 * day(last_day(month))) * 100000000;
+    CREATE OR REPLACE TEMP MACRO half_away(n, d) AS (sign(n) * ((2 * abs(n) + d) // (2 * d)))::BIGINT;"""
+
 # Grain: service line × month laid beside another × counterparty × account. `booked_oere`: of `before_oere`, what the ledger
 # holds. Quantities as numerators over the month's common denominator (difference.sql).
 _BESIDE = """
@@ -220,10 +225,7 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
     """
     before = run_before(session, proposal)
     month = proposal.through.replace(day=1)
-    con.execute("""
-        CREATE OR REPLACE TEMP MACRO common(month) AS lcm(210, 12 * day(last_day(month))) * 100000000;
-        CREATE OR REPLACE TEMP MACRO half_away(n, d) AS
-            (sign(n) * ((2 * abs(n) + d) // (2 * d)))::BIGINT;
+    con.execute(MACROS + """
         CREATE OR REPLACE TEMP TABLE compared (process VARCHAR, timing VARCHAR, only_counterparty VARCHAR, month DATE,
             month_before DATE, is_fresh BOOLEAN, has_run BOOLEAN, is_withdrawal BOOLEAN, rules_differ BOOLEAN)""")
     now_kept, then_kept = (kept(instance.archive, p.input_hash) if p else {} for p in (proposal, before))

@@ -13,6 +13,8 @@ from datetime import timedelta
 from sqlalchemy import Engine, or_, select
 from sqlalchemy.orm import Session
 
+from settlement.documents.invoice_return import render as postings_file
+from settlement.documents.invoice_return import returned_csv
 from settlement.documents.model import CREDIT, DEBIT, DocumentLine, Party
 from settlement.documents.model import Document as Paper
 from settlement.documents.model import Posting as Voucher
@@ -24,6 +26,7 @@ from settlement.faults import InputFault
 from settlement.instance import Instance
 from settlement.ledger import handover
 from settlement.ledger.booking import DELIVERED, FAILED, WAITING, file_digest
+from settlement.ledger.invoice_returns import PAID, RETURNED, postings_of, returned_of
 from settlement.ledger.models import (
     Document,
     LedgerLine,
@@ -136,6 +139,14 @@ def render(instance: Instance, session: Session, item: OutboxItem) -> bytes:
     """The bytes of one outbox file. Raises InputFault where an e-invoice breaks a rule, ValueError where it lacks data."""
     if item.format == "opus":
         return reposting_csv(_vouchers(session, item.run_no))
+    if item.format == RETURNED:
+        return returned_csv(returned_of(session, session.get(SettlementRun, item.run_no)))
+    if item.format.startswith(PAID):
+        postings = postings_of(session, session.get(SettlementRun, item.run_no))
+        return postings_file(
+            item.format.removeprefix(PAID), postings, municipality=instance.municipality, machine_no=instance.invoices.machine_no,
+            enveloped=instance.invoices.enveloped,
+        )  # fmt: skip
     paper = paper_of(instance, session, session.get(Document, (item.run_no, item.document_number)))
     if item.format == "pdf":
         return document_pdf(paper)

@@ -10,12 +10,14 @@ from lxml import etree
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from settlement.documents.invoice_return import posted_in
 from settlement.documents.model import DEBIT
 from settlement.instance import Instance
 from settlement.ledger.booking import file_digest
 from settlement.ledger.bounds import kroner
+from settlement.ledger.invoice_returns import PAID, postings_of
 from settlement.ledger.models import Document, LedgerLine, OutboxItem, Posting, Proposal, SettlementRun
-from settlement.processes import booked_process
+from settlement.processes import INVOICES, booked_process
 
 CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
 CAC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2}"
@@ -51,7 +53,8 @@ def lacking(session: Session, run_no: int) -> str:
                 f"Kørsel {run_no} afleveres ikke: bilag {number} er på {kroner(amount + vat)} kr., dets linjer på {kroner(has)} "
                 f"kr.; forskellen er {kroner(amount + vat - has)} kr. Kør «afregning verify»."
             )
-    wanted = {f"{run_no}/koersel-{run_no}-omposteringsbilag.csv"}
+    # A payment run's files are named by the finance system of its day.
+    wanted = set() if run.process == INVOICES.name else {f"{run_no}/koersel-{run_no}-omposteringsbilag.csv"}
     if booked_process(run.process).is_sent:
         wanted |= {f"{run_no}/{number}.pdf" for number, *_ in documents}
         wanted |= {f"{run_no}/{number}.xml" for number, kind, *_ in documents if kind != "internbilag"}
@@ -71,6 +74,22 @@ def unlike(session: Session, item: OutboxItem, content: bytes) -> str:
         for side in ("debet", "kredit"):
             if whole[side] != found[side]:
                 return f"{item.outbox_id} afleveres ikke: {_missing(f'posteringer i {side}', whole[side], found[side])}."
+        return ""
+    if item.format.startswith(PAID):
+        run = session.get(SettlementRun, item.run_no)
+        postings = postings_of(session, run)
+        owed = -sum(posting.amount_oere for posting in postings if posting.is_creditor)
+        if owed != run.amount_oere + run.vat_oere:
+            return (
+                f"{item.outbox_id} afleveres ikke: {kroner(owed)} kr. til leverandørerne, men kørslen er på "
+                f"{kroner(run.amount_oere + run.vat_oere)} kr. Kør «afregning verify»."
+            )
+        found = posted_in(item.format.removeprefix(PAID), content)
+        for side, is_side in (("debet", lambda oere: oere > 0), ("kredit", lambda oere: oere < 0)):
+            amounts = [abs(posting.amount_oere) for posting in postings if is_side(posting.amount_oere)]
+            if found[side] != (len(amounts), sum(amounts)):
+                missing = _missing(f"posteringer i {side}", (len(amounts), sum(amounts)), found[side])
+                return f"{item.outbox_id} afleveres ikke: {missing}."
         return ""
     if item.format == "oioubl":
         document = session.get(Document, (item.run_no, item.document_number))

@@ -15,6 +15,7 @@ from settlement.instance import Instance
 from settlement.ledger.booking import kind_of
 from settlement.ledger.models import Document, LedgerLine, Proposal
 from settlement.ledger.proposals import opened
+from settlement.spreadsheet import as_text
 
 HEADER = (
     "koersel", "proces", "bilag", "bilagsart", "bogfoert_dato", "ydelse_id", "pakke_id", "cpr", "leverancemaaned", "antal",
@@ -77,23 +78,35 @@ def _row(line, run: str, document: str, kind: str, booked: str) -> tuple[str, ..
     )  # fmt: skip
 
 
-def write_rows(path: Path, header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> int:
+def write_rows(path: Path, header: tuple[str, ...], rows: Iterator[tuple[str, ...]], *, for_people: bool = False) -> int:
     """Writes rows as CSV (`;`, UTF-8) or Parquet by the file's ending; returns how many.
 
-    In Parquet antal is DECIMAL(18,4) and money DECIMAL(18,2). Raises InputFault for another ending.
+    A CSV `for_people` holds no cell that a spreadsheet would run. Ledger lines are for programs that join on their cells, so
+    those are as they were delivered. In Parquet antal is DECIMAL(18,4) and money DECIMAL(18,2). Raises InputFault for another
+    ending.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".csv":
         written = 0
         with path.open("w", encoding="utf-8", newline="") as handle:
-            writer = csv.writer(handle, delimiter=";", lineterminator="\n")
+            writer = csv.writer(_EndedByNewline(handle), delimiter=";", lineterminator="\r\n")
             writer.writerow(header)
             for written, row in enumerate(rows, 1):  # noqa: B007, the count is what is returned
-                writer.writerow(row)
+                writer.writerow([as_text(cell) for cell in row] if for_people else row)
         return written
     if path.suffix == ".parquet":
         return _write_parquet(path, header, rows)
     raise InputFault(f"{path.name}: filen skal ende på .csv eller .parquet.")
+
+
+class _EndedByNewline:
+    """Python 3.11's writer quotes a carriage return only where it ends its lines; unquoted, it would end a row in a cell."""
+
+    def __init__(self, handle) -> None:
+        self._handle = handle
+
+    def write(self, row: str) -> None:
+        self._handle.write(row.removesuffix("\r\n") + "\n")
 
 
 def _write_parquet(path: Path, header: tuple[str, ...], rows: Iterator[tuple[str, ...]]) -> int:

@@ -450,6 +450,7 @@ class InvoiceDecision(Base):
     service_line_id: Mapped[str] = mapped_column(default="")
     delivery_month: Mapped[date | None]
     sender_cvr: Mapped[str]
+    document_number: Mapped[str]
     item_words: Mapped[str] = mapped_column(default="")
     item_code: Mapped[str] = mapped_column(default="")
     amount_oere: Mapped[int]

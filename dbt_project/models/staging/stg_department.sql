@@ -1,1 +1,1 @@
-SELECT department, name FROM {{ source('canonical', 'department') }}
+SELECT department, name, ean FROM {{ source('canonical', 'department') }}

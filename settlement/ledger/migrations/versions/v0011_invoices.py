@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("withdraws", number, nullable=True),
         *map(text, ("document_id", "line_number", "action", "service_line_id")),
         sa.Column("delivery_month", sa.Date(), nullable=True),
-        *map(text, ("sender_cvr", "item_words", "item_code")),
+        *map(text, ("sender_cvr", "document_number", "item_words", "item_code")),
         sa.Column("amount_oere", number, nullable=False),
         *map(text, ("reason", "decided_by")),
         sa.Column("decided_at", sa.DateTime(), nullable=False),

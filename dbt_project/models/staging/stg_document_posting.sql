@@ -1,0 +1,1 @@
+SELECT run_no, document_number, account, side, amount_oere FROM {{ source('ledger', 'posting') }}

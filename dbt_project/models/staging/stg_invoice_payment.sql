@@ -1,0 +1,1 @@
+SELECT * FROM {{ source('ledger', 'invoice_payment') }}
