@@ -148,7 +148,8 @@ def test_same_arguments_same_bytes(tmp_path, small):
     subprocess.run([sys.executable, "-c", code.format(str(tmp_path))], cwd=ROOT, env=environment, check=True)
     again = _digest(tmp_path)
     assert again == _digest(small.home)
-    assert len(again) == len(small.summary["files"]) + 1
+    # Beside the landing folder: the posting rules, and the truth of the invoices.
+    assert len(again) == len(small.summary["files"]) + 3
     other = Demo(tmp_path / "other", population=1_000, seed=2)
     assert _digest(other.home) != again
 
@@ -430,6 +431,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
         ({"population": 6_000_001}, "vælg et tal"),
         ({"months": 1}, "Antal måneder er 1"),
         ({"until": "2026-13"}, "åååå-mm"),
+        ({"invoices": 100_001}, "Antal fakturaer er 100001"),
         ({"municipality": "411"}, "Kommunekode 411 findes ikke"),
         ({"finance": "excel"}, "Økonomisystemet excel kendes ikke; vælg opus, prisme, oes"),
     ],

@@ -16,7 +16,7 @@ from ingestion.demo.eldercare import Eldercare
 from ingestion.demo.extracts import Extracts
 from ingestion.demo.finance import Costs, months_until, write_finance, write_posting_rules
 from ingestion.demo.finance_systems import FINANCE_SYSTEMS
-from ingestion.demo.invoices import Invoices
+from ingestion.demo.invoices import DOCUMENTS, LARGEST, Invoices
 from ingestion.demo.offers import Offers, rate_starts, write_lists
 from ingestion.demo.payroll import write_payroll
 from ingestion.demo.people import CprNumbers, Municipalities
@@ -33,15 +33,16 @@ CASES_PER_MESSAGE = 20_000
 
 def write_demo(
     landing: Path, *, population: int = 58_000, months: int = 24, until: str, seed: int = 1, municipality: str = "661",
-    finance: str = "opus", reference: Path, progress: Callable[[str], None],
+    finance: str = "opus", invoices: int = DOCUMENTS, reference: Path, progress: Callable[[str], None],
 ) -> dict[str, object]:  # fmt: skip
     """Writes every system's extracts into `landing/<system>/`, in two deliveries, and the posting rules beside it.
 
     The first delivery is a full extract at the end of the month before `until` (yyyy-mm), the second what came since,
     to the end of `until`. `finance` is the municipality's finance system (opus, prisme or oes). `reference` holds
-    kommuner.csv. Returns {"files": rows by file, "dirty": what was planted
-    (kind, file, rows, outcome, reason), "cases", "deliveries": the two dates}. Raises ValueError on arguments out of
-    range.
+    kommuner.csv. `invoices` is the most e-invoices and credit notes that private suppliers send; what each really is
+    stands in `demo/` beside the landing folder. Returns {"files": rows by file, "dirty": what was planted (kind, file,
+    rows, outcome, reason), "cases", "deliveries": the two dates, "invoices": their mix}. Raises ValueError on arguments
+    out of range.
     """
     if not POPULATIONS[0] <= population <= POPULATIONS[1]:
         raise ValueError(f"Befolkningen er {population}; vælg et tal fra {POPULATIONS[0]} til {POPULATIONS[1]}.")
@@ -51,6 +52,8 @@ def write_demo(
         raise ValueError(f"Sidste måned er «{until}»; skriv den som åååå-mm, fra 2000 til 2036.")
     if finance not in FINANCE_SYSTEMS:
         raise ValueError(f"Økonomisystemet {finance} kendes ikke; vælg {', '.join(FINANCE_SYSTEMS)}.")
+    if not 0 <= invoices <= LARGEST:
+        raise ValueError(f"Antal fakturaer er {invoices}; vælg et tal fra 0 til {LARGEST}.")
     history = months_until(date.fromisoformat(f"{until}-01"), months)
     municipalities = Municipalities(reference, municipality)
     cpr = CprNumbers()
@@ -60,9 +63,9 @@ def write_demo(
     costs = Costs(history)
     progress(f"Demokommune {municipalities.own.name} med {population} indbyggere: {len(offers.all)} tilbud.")
     registry = Registry(extracts, municipalities, cpr, seed)
-    invoices = Invoices(extracts, offers, municipalities, history, seed)
-    caseload = Caseload(extracts, municipalities, offers, cpr, costs, invoices, population, seed)
-    eldercare = Eldercare(extracts, municipalities, offers, cpr, costs, registry, invoices, population, seed)
+    suppliers = Invoices(extracts, offers, municipalities, cpr, history, invoices, seed)
+    caseload = Caseload(extracts, municipalities, offers, cpr, costs, suppliers, population, seed)
+    eldercare = Eldercare(extracts, municipalities, offers, cpr, costs, registry, suppliers, population, seed)
     dirt = Dirt(extracts, caseload, offers, books)
     cases = 0
     for cases, case in enumerate(caseload.cases(), start=1):
@@ -77,8 +80,8 @@ def write_demo(
     write_lists(extracts, offers, municipalities, history[0].first)
     write_finance(books, costs, extracts.dates, seed)
     write_payroll(extracts, offers, costs, seed)
-    documents = invoices.finish()
-    progress(f"{documents} fakturaer og kreditnotaer fra private leverandører.")
+    mix = suppliers.finish()
+    progress(_mix_sentence(mix))
     planted = dirt.finish()
     extracts.close()
     write_posting_rules(
@@ -92,4 +95,13 @@ def write_demo(
         "cases": cases,
         "files": dict(sorted(extracts.rows.items())),
         "dirty": planted,
+        "invoices": mix,
     }
+
+
+def _mix_sentence(mix: dict) -> str:
+    counts = [f"{what} {count}" for what, count in (mix["kinds"] | mix["formats"]).items()]
+    return (
+        f"{mix['documents']} fakturaer og kreditnotaer fra {mix['suppliers']} private leverandører, "
+        f"{mix['without_reference']} uden vores reference: {', '.join(counts)}."
+    )

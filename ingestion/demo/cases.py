@@ -19,6 +19,7 @@ from ingestion.demo.finance import Costs, Month
 from ingestion.demo.invoices import Invoices, Served
 from ingestion.demo.offers import Offer, Offers, residents_of
 from ingestion.demo.people import CprNumbers, Municipalities, name, postal_code, street
+from ingestion.demo.quantities import Spell
 from ingestion.demo.shares import Shares
 
 # Out of 10,000 cases (or lines): how often a thing happens. Each happens at least once where it can.
@@ -29,6 +30,8 @@ LATE_REGISTRATION, NEGATIVE_REGISTRATION = 100, 30
 ABSENCES_PER_YEAR = 0.4
 ABSENCE_REASONS = ("Indlæggelse", "Ferie", "Ophold hos pårørende", "Udeblevet")
 CASES_PER_WORKER = 40
+# How the mappings begin the id of a system's service line.
+LINE_IDS = {"dubu": "DUBU", "sensum": "SEN"}
 PAYOUTS = ("BL43-LOMME", "BL43-ETABL", "BL86-MER", "BL87-TAF", "SEL100", "SEL96", "BL43-PLEJE")
 
 
@@ -211,10 +214,11 @@ class Caseload:
                 line.offer.enrolled_days += max(0, (end - max(line.start, self.history_start)).days + 1)
             if line.known > self.last_day:
                 continue
+            spells: list[Spell] = []
             if case.care.system == "sensum":
                 self._write_dated(line, rng)
                 if line.item.absence_pct < 100:
-                    self._write_absences(line, end, rng)
+                    spells = self._write_absences(line, end, rng)
             settled = not (case.applied or case.annulled or line.withdrawn)
             sign = (
                 -1 if line.process in ("beboerbetaling", "personopkraevning") or (foreign and not line.process) else 1
@@ -234,7 +238,7 @@ class Caseload:
                 self.costs.add_line(
                     konto, case.care.department, line.item, prices, line.units_e4, line.start, end, sign, line.offer
                 )
-                self._invoices.add_line(served, line, end, prices)
+                self._invoices.add_line(served, line, LINE_IDS[case.care.system], spells)
 
     def _write_dated(self, line: Line, rng: Random) -> None:
         new_year = date(self.last_day.year, 1, 1)
@@ -242,15 +246,19 @@ class Caseload:
             project = account(line.item.function, line.item.grouping, line.item.kind, PROJECT_COST_CENTRE)
             records.write_dated_account(self.extracts, line, new_year, project)
 
-    def _write_absences(self, line: Line, end: date, rng: Random) -> None:
+    def _write_absences(self, line: Line, end: date, rng: Random) -> list[Spell]:
+        """Writes the line's absences; returns those that the case system knows of at the last delivery."""
+        known_spells: list[Spell] = []
         day = max(line.start, self.history_start) + timedelta(3)
         while True:
             day += timedelta(1 + int(rng.expovariate(ABSENCES_PER_YEAR / 365)))
             last = day + timedelta(min(int(rng.expovariate(1 / 14)), 75))
             if day > end or (last > end and end < self.last_day):
-                return
+                return known_spells
             known = day + timedelta(rng.randint(25, 60) if rng.random() < 0.1 else 1)
             records.write_absence(self.extracts, line, day, last, known, rng.choice(ABSENCE_REASONS))
+            if known <= self.last_day:
+                known_spells.append((day, last))
             day = last + timedelta(2)
 
     def _write_registrations(
@@ -258,11 +266,11 @@ class Caseload:
         served: Served,
     ) -> None:  # fmt: skip
         hours = line.item.code in ("SEL97", "BL89-LED")
+        delivered: dict[date, int] = {}
         for number, month in enumerate(self.months):
             first, last = max(line.start, month.first), min(end, month.last)
             if first > last:
                 continue
-            delivered_e4 = 0
             for _ in range(rng.randint(2, 5) if hours else 1):
                 day = first + timedelta(rng.randint(0, (last - first).days))
                 units_e4 = rng.randint(4, 20) * 2_500 if hours else rng.randint(6, 22) * 10_000
@@ -279,9 +287,10 @@ class Caseload:
                 records.write_registration(self.extracts, case, line, self._registrations, day, units_e4, delivery)
                 amount = sign * units_e4 * prices[day.year] // 10_000
                 self.costs.add(konto, case.care.department, number, amount, line.offer)
-                delivered_e4 += units_e4
-            if line.offer and sign > 0:
-                self._invoices.add(served, line.offer, line.item, number, delivered_e4, 10_000, prices[month.first.year])
+                delivered[day] = delivered.get(day, 0) + units_e4
+        if sign > 0:
+            service_line_id = f"{LINE_IDS[case.care.system]}-{line.number}"
+            self._invoices.add_registrations(served, line.offer, line.item, service_line_id, delivered)
 
 
 def _first_of_month(day: date) -> date:

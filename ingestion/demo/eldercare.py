@@ -227,7 +227,7 @@ class Eldercare:
         last = min(elder.dead or elder.end or self.last_day, elder.end or self.last_day, self.last_day)
         meals = grant.item.code == MEALS
         parts = len(grant.weekdays)
-        delivered: dict[int, int] = {}
+        delivered: dict[date, int] = {}  # ten-thousandths of meals or hours, each visit rounded as it is registered
         while day <= last:
             if day.weekday() in grant.weekdays and not (
                 grant.every_second_week and day.isocalendar().week % 2 == grant.number % 2
@@ -241,13 +241,10 @@ class Eldercare:
                 else:
                     minutes = grant.per_week * (2 if grant.every_second_week else 1) // parts
                     units = self._visit(grant, day, minutes * rng.randint(80, 112) // 100, chance, delivery)
-                delivered[day.month] = delivered.get(day.month, 0) + units
+                delivered[day] = units * 10_000 if meals else (units * 20_000 + 60) // 120
             day += timedelta(1)
         served = Served(elder.cpr, elder.name, elder.born, "", "AE-VIS", elder.worker)
-        for number, month in enumerate(self._costs.months):
-            if units := delivered.get(month.first.month, 0) if month.first >= self._delivered_from else 0:
-                price = self._offers.price(grant.item, grant.offer, month.first.year)
-                self._invoices.add(served, grant.offer, grant.item, number, units, 1 if meals else 60, price)
+        self._invoices.add_registrations(served, grant.offer, grant.item, f"CUR-{grant.number}", delivered)
 
     def _visit(self, grant: Grant, day: date, minutes: int, chance: int, delivery: int) -> int:
         """Writes a visit; returns the delivered minutes."""

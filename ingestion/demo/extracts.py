@@ -140,7 +140,8 @@ class Extracts:
     ) -> None:  # fmt: skip
         self.dates = (first, second)
         self.rows: dict[str, int] = {}
-        self._landing = landing
+        self.landing = landing
+        self._packs: dict[str, zipfile.ZipFile] = {}
         self._files: dict[tuple[str, str, int], tuple[str, Any, list[str], set[str]]] = {}
         mappings = load_mappings()
         for system in systems:
@@ -181,14 +182,22 @@ class Extracts:
         if now is not None and now != before:
             self.write(system, dataset, 1, now)
 
-    def write_document(self, system: str, name: str, content: bytes, rows: int) -> None:
-        """A whole file of its own, such as an invoice with that many lines."""
-        (self._landing / system).mkdir(parents=True, exist_ok=True)
-        (self._landing / system / name).write_bytes(content)
-        self.rows[f"{system}/{name}"] = rows
+    def write_document(self, system: str, name: str, content: bytes, rows: int, pack: str = "") -> None:
+        """A whole file of its own, such as an invoice with that many lines, or one member of the zip `pack`."""
+        (self.landing / system).mkdir(parents=True, exist_ok=True)
+        file = f"{system}/{pack or name}"
+        if not pack:
+            (self.landing / file).write_bytes(content)
+        else:
+            if file not in self._packs:
+                self._packs[file] = zipfile.ZipFile(self.landing / file, "w")
+            self._packs[file].writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
+        self.rows[file] = self.rows.get(file, 0) + rows
 
     def close(self) -> None:
         """Ends every file; one without rows is not delivered."""
+        for packed in self._packs.values():
+            packed.close()
         for name, writer, _, _ in self._files.values():
             writer.close()
             if not self.rows[name]:

@@ -169,6 +169,16 @@ def rate_starts(history_start: date, today: date) -> list[date]:
     ]
 
 
+def late_rate(offer: Offer, start: date, price_oere: int, today: date) -> tuple[date, int] | None:
+    """(first day, price) that comes with the second delivery, given the offer's latest price and its first day."""
+    turn = offer.number - 1
+    if turn % 25 == 3:  # corrected backwards: the year's price was wrong all along
+        return start, price_oere + price_oere * (2 + turn % 3) // 100
+    if turn % 40 == 5:  # a new price from the first of this month
+        return today.replace(day=1), price_oere + 25_00
+    return None
+
+
 def write_lists(extracts: Extracts, offers: Offers, municipalities: Municipalities, history_start: date) -> None:
     """The staff's lists: catalogue, offers, prices, departments; late corrections come with the second delivery."""
     starts = rate_starts(history_start, extracts.dates[1])
@@ -190,16 +200,11 @@ def write_lists(extracts: Extracts, offers: Offers, municipalities: Municipaliti
                 "",
                 [(start, price_in(_year(start, history_start), item.price_oere)) for start in starts],
             )
-    for turn, offer in enumerate(offers.all):
+    for offer in offers.all:
         rates = [(start, offers.price(offer.item, offer, _year(start, history_start))) for start in starts]
         _write_rates(extracts, offer.item, offer.id, rates)
-        if turn % 25 == 3:  # corrected backwards: the year's price was wrong all along
-            start, price = rates[-1]
-            _write_rates(extracts, offer.item, offer.id, [(start, price + price * (2 + turn % 3) // 100)], delivery=1)
-        if turn % 40 == 5:  # a new price from the first of this month
-            _write_rates(
-                extracts, offer.item, offer.id, [(extracts.dates[1].replace(day=1), rates[-1][1] + 25_00)], delivery=1
-            )
+        if late := late_rate(offer, *rates[-1], extracts.dates[1]):
+            _write_rates(extracts, offer.item, offer.id, [late], delivery=1)
     for code, title, above in DEPARTMENTS:
         row = {"Afdeling": code, "Navn": title, "EAN-nr.": department_ean(code), "Kommune": municipalities.own.code}
         extracts.write("tilbud", "afdelinger", 0, row | {"Hører under": above})
