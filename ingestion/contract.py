@@ -21,6 +21,7 @@ ORDER = (
     "package_payer", "account_rule", "absence", "registration", "counterparty", "payout_terms", "charge_terms",
     "department", "budget", "opening_entry", "account", "posting", "payroll_posting", "citizen_residence",
     "citizen_status", "cpr_change", "address_protection", "guardianship", "incoming_invoice", "incoming_invoice_line",
+    "payment_receipt",
 )  # fmt: skip
 
 

@@ -23,7 +23,10 @@ WRITER = "warehouse_writer"  # the pool: one step at a time has the warehouse, a
 DATA, SETTLEMENT = "team:data", "team:afregning"
 
 # The middle part of an asset key [layer, domain, name]. A dbt model says its own with `meta: {domain: …}`.
-DOMAINS = {"quarantine": "gate", "quality": "rules", "settlement": "engine", "ledger": "register", "reference": "national"}
+DOMAINS = {
+    "quarantine": "gate", "quality": "rules", "settlement": "engine", "invoice": "matching", "ledger": "register",
+    "reference": "national",
+}  # fmt: skip
 CANONICAL_DOMAINS = {
     "catalogue": ("catalogue_item", "rate", "offer", "service_translation"),
     "case": (
@@ -33,6 +36,7 @@ CANONICAL_DOMAINS = {
     "party": ("counterparty", "payout_terms", "charge_terms", "department"),
     "finance": (
         "budget", "opening_entry", "account", "posting", "payroll_posting", "incoming_invoice", "incoming_invoice_line",
+        "payment_receipt",
     ),
     "cpr": ("citizen_residence", "citizen_status", "cpr_change", "address_protection", "guardianship"),
 }  # fmt: skip

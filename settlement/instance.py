@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -61,6 +62,8 @@ payment_term_days = 30
 # Indkomne fakturaer; tallene er dem, der gælder uden linjen. Vilkår pr. leverandør og ydelse: reference/faktura_vilkaar.csv
 [fakturabetaling]
 # oekonomisystem = "opus"       # hvortil betalinger afleveres: opus, prisme eller oes
+# maskinnr = "00482"            # det nummer, Prisme har givet denne platform; kun prisme, og dér skal det stå
+# z300 = false                  # true: Prismes linjer lægges mellem Z300 og SLUTD
 # schematron = ""               # mappe med Erhvervsstyrelsens kompilerede Schematron (XSLT); tom: kun de indbyggede regler
 # tolerance_kr = 1              # en linje, der afviger højst så meget fra det aftalte, er i orden …
 # automatisk_kr = 5000000       # … og en faktura over dette beløb godkendes altid af en person
@@ -95,9 +98,12 @@ BOUNDS = {
 
 @dataclass(frozen=True)
 class InvoiceSettings:
-    """Settings of `[fakturabetaling]`: amounts in øre; `schematron` is a folder, empty where none is used."""
+    """Settings of `[fakturabetaling]`: amounts in øre; `schematron` is a folder, empty where none is used; `machine_no` (1–5
+    digits) and `enveloped` are of Prisme's file alone."""
 
     finance_system: str = "opus"
+    machine_no: str = ""
+    enveloped: bool = False
     schematron: str = ""
     tolerance_oere: int = 1_00
     automatic_oere: int = 5_000_000_00
@@ -106,7 +112,7 @@ class InvoiceSettings:
 
 FINANCE_SYSTEMS = ("opus", "prisme", "oes")
 INVOICE_KRONER = {"tolerance_kr": "tolerance_oere", "automatisk_kr": "automatic_oere", "to_personer_kr": "two_persons_oere"}
-INVOICE_TEXTS = {"oekonomisystem": "finance_system", "schematron": "schematron"}
+INVOICE_TEXTS = {"oekonomisystem": "finance_system", "schematron": "schematron", "maskinnr": "machine_no"}
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,10 @@ class Instance:
     @property
     def archive(self) -> Path:
         return self.home / "archive"
+
+    def archived(self, sha256: str) -> Path:
+        """Where the received file with that hash lies."""
+        return self.archive / "files" / sha256[:2] / sha256
 
     @property
     def warehouse(self) -> Path:
@@ -210,16 +220,24 @@ def _bounds(written: dict) -> Bounds:
 def _invoice_settings(written: dict) -> InvoiceSettings:
     for key, value in written.items():
         is_amount = key in INVOICE_KRONER and type(value) is int and value >= 0
-        if not is_amount and not (key in INVOICE_TEXTS and type(value) is str):
+        is_text, is_switch = key in INVOICE_TEXTS and type(value) is str, key == "z300" and type(value) is bool
+        if not (is_amount or is_text or is_switch):
             raise StateFault(
                 f"{key} = {value} under [fakturabetaling] i settings.toml kan ikke bruges. Skriv hele kroner ved "
-                f"{', '.join(INVOICE_KRONER)} og tekst ved {', '.join(INVOICE_TEXTS)}."
+                f"{', '.join(INVOICE_KRONER)}, tekst ved {', '.join(INVOICE_TEXTS)} og true eller false ved z300."
             )
     if (chosen := written.get("oekonomisystem", "opus")) not in FINANCE_SYSTEMS:
         raise StateFault(
             f"oekonomisystem = «{chosen}» i settings.toml kendes ikke. Skriv en af: {', '.join(FINANCE_SYSTEMS)}."
         )
+    machine_no = written.get("maskinnr", "")
+    if (machine_no or chosen == "prisme") and not re.fullmatch("[0-9]{1,5}", machine_no):
+        raise StateFault(
+            f"maskinnr = «{machine_no}» i settings.toml kan ikke bruges. Skriv det nummer på højst 5 cifre, som Prisme har givet "
+            "platformen."
+        )
     return InvoiceSettings(
+        enveloped=written.get("z300", False),
         **{INVOICE_KRONER[key]: written[key] * 100 for key in written if key in INVOICE_KRONER},
         **{INVOICE_TEXTS[key]: written[key] for key in written if key in INVOICE_TEXTS},
     )

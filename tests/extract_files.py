@@ -135,6 +135,35 @@ def read_sheet(path: Path, layout: FileMapping) -> list[tuple[int, Row]]:
     return found
 
 
+# Kinds of files that no demo delivers: rows made up.
+UNDELIVERED: dict[str, list[Row]] = {
+    "opus/kvitteringer.csv": [
+        {"Kvitteringsnr.": "1", "Referencenøgle": "B2026-000001", "Status": "Bogført", "Bilagsnummer": "4900001",
+         "Bogføringsdato": "03-10-2026", "Beløb": "1250,50", "Meddelelse": ""},
+        {"Kvitteringsnr.": "2", "Referencenøgle": "B2026-000002", "Status": "Afvist", "Bilagsnummer": "", "Bogføringsdato": "",
+         "Beløb": "99,00", "Meddelelse": "Kontoen er spærret"},
+        {"Kvitteringsnr.": "3", "Referencenøgle": "B2026-000003", "Status": "Bogført", "Bilagsnummer": "4900002",
+         "Bogføringsdato": "04-10-2026", "Beløb": "-10,00", "Meddelelse": ""},
+    ],
+    "prisme/kvitteringer.csv": [
+        {"Kvitteringsnr": "1", "EksternReference": "B2026-000001", "Svar": "OK", "Voucher": "4900001", "TransDate": "20261003",
+         "Beloeb": "000000125050", "Fejltekst": ""},
+        {"Kvitteringsnr": "2", "EksternReference": "B2026-000002", "Svar": "FEJL", "Voucher": "", "TransDate": "",
+         "Beloeb": "000000009900", "Fejltekst": "Kontoen er spærret"},
+        {"Kvitteringsnr": "3", "EksternReference": "B2026-000003", "Svar": "OK", "Voucher": "4900002", "TransDate": "20261004",
+         "Beloeb": "000000001000-", "Fejltekst": ""},
+    ],
+    "oes/kvitteringer.csv": [
+        {"Kvittering": "1", "Jeres bilag": "B2026-000001", "Resultat": "Bogført", "Bilag": "4900001",
+         "Posteringsdato": "2026-10-03", "Beløb": "1,250.50", "Årsag": ""},
+        {"Kvittering": "2", "Jeres bilag": "B2026-000002", "Resultat": "Afvist", "Bilag": "", "Posteringsdato": "",
+         "Beløb": "99.00", "Årsag": "Kontoen er spærret"},
+        {"Kvittering": "3", "Jeres bilag": "B2026-000003", "Resultat": "Bogført", "Bilag": "4900002",
+         "Posteringsdato": "2026-10-04", "Beløb": "-10.00", "Årsag": ""},
+    ],
+}  # fmt: skip
+
+
 def loader_sheet(con, contract: Contract, ending: str, most: int) -> Sheet:
     """A loader file of living canonical rows; where there are none, of one row made up."""
     columns = contract.columns

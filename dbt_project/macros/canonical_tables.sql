@@ -30,6 +30,7 @@
     'guardianship': {'loader_file': 'vaergemaal', 'names_line': false},
     'incoming_invoice': {'loader_file': 'e_fakturaer', 'names_line': false},
     'incoming_invoice_line': {'loader_file': 'e_fakturalinjer', 'names_line': false},
+    'payment_receipt': {'loader_file': 'betalingskvitteringer', 'names_line': false},
 }) %}
 {% endmacro %}
 {# By table that several systems speak of: loader column by canonical column. #}

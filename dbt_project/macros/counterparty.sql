@@ -7,3 +7,6 @@
 {% macro public_counterparty(process, counterparty) -%}
     CASE WHEN {{ names_no_person(process, counterparty) }} THEN {{ counterparty }} ELSE {{ person_key(counterparty) }} END
 {%- endmacro %}
+
+{# A supplier that has a CPR number where others have a CVR number is a private person. #}
+{% macro sender_is_person() %}regexp_full_match(sender_cvr, '[0-9]{10}'){% endmacro %}

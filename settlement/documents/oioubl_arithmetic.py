@@ -23,17 +23,17 @@ QUANTITIES = {"Invoice": "cbc:InvoicedQuantity", "CreditNote": "cbc:CreditedQuan
 # --- reading values -----------------------------------------------------------------------------------------------
 
 
-def _find(node: etree._Element, path: str) -> list[etree._Element]:
+def elements(node: etree._Element, path: str) -> list[etree._Element]:
     return node.findall(path, PREFIXES)
 
 
-def _value(node: etree._Element, path: str) -> str:
+def value_of(node: etree._Element, path: str) -> str:
     """Text of the first match, '' where there is none."""
     match = node.find(path, PREFIXES)
     return "" if match is None else match.text or ""
 
 
-def _decimal(text: str | None) -> Decimal | None:
+def decimal(text: str | None) -> Decimal | None:
     try:
         number = Decimal((text or "").strip())
     except InvalidOperation:
@@ -41,14 +41,14 @@ def _decimal(text: str | None) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def _number(node: etree._Element, path: str) -> Decimal | None:
+def number_of(node: etree._Element, path: str) -> Decimal | None:
     """The first match as a number, None where it is missing or no number."""
-    return _decimal(_value(node, path))
+    return decimal(value_of(node, path))
 
 
-def _sum(node: etree._Element, *paths: str) -> Decimal | None:
+def sum_of(node: etree._Element, *paths: str) -> Decimal | None:
     """Sum of all matches (0 for none), None where one of them is no number: its own rule speaks of that."""
-    numbers = [_decimal(match.text) for path in paths for match in _find(node, path)]
+    numbers = [decimal(match.text) for path in paths for match in elements(node, path)]
     return None if None in numbers else sum(numbers, Decimal(0))
 
 
@@ -81,7 +81,7 @@ def _differs(*terms: Decimal | None) -> bool:
 
 
 def _vat(total: etree._Element) -> Decimal | None:
-    return _sum(total.getparent(), "cac:TaxTotal/cac:TaxSubtotal/cbc:TaxAmount")
+    return sum_of(total.getparent(), "cac:TaxTotal/cac:TaxSubtotal/cbc:TaxAmount")
 
 
 def lines_differ(total: etree._Element) -> bool:
@@ -89,40 +89,40 @@ def lines_differ(total: etree._Element) -> bool:
     is_invoice = etree.QName(root).localname == "Invoice"
     lines = [
         line
-        for line in _find(root, "cac:InvoiceLine" if is_invoice else "cac:CreditNoteLine")
-        if not is_invoice or _value(line, "cbc:FreeOfChargeIndicator") in ("", "false")
+        for line in elements(root, "cac:InvoiceLine" if is_invoice else "cac:CreditNoteLine")
+        if not is_invoice or value_of(line, "cbc:FreeOfChargeIndicator") in ("", "false")
     ]
-    amounts = [_decimal(match.text) for line in lines for match in _find(line, "cbc:LineExtensionAmount")]
-    stated = _number(total, "cbc:LineExtensionAmount")
+    amounts = [decimal(match.text) for line in lines for match in elements(line, "cbc:LineExtensionAmount")]
+    stated = number_of(total, "cbc:LineExtensionAmount")
     return stated is not None and None not in amounts and abs(stated - sum(amounts, Decimal(0))) > Decimal("0.0055")
 
 
 def _computed_total(total: etree._Element) -> Decimal | None:
     """Lines + VAT + charges − allowances + rounding, as the official rules compute it."""
     parts = [
-        _sum(total, "cbc:LineExtensionAmount", "cbc:ChargeTotalAmount", "cbc:PayableRoundingAmount"),
+        sum_of(total, "cbc:LineExtensionAmount", "cbc:ChargeTotalAmount", "cbc:PayableRoundingAmount"),
         _vat(total),
-        _sum(total, "cbc:AllowanceTotalAmount"),
+        sum_of(total, "cbc:AllowanceTotalAmount"),
     ]
     return None if None in parts else parts[0] + parts[1] - parts[2]
 
 
 def inclusive_differs(total: etree._Element) -> bool:
-    return bool(_find(total, "cbc:TaxInclusiveAmount")) and _differs(
-        _number(total, "cbc:TaxInclusiveAmount"), _computed_total(total)
+    return bool(elements(total, "cbc:TaxInclusiveAmount")) and _differs(
+        number_of(total, "cbc:TaxInclusiveAmount"), _computed_total(total)
     )
 
 
 def payable_differs(total: etree._Element) -> bool:
-    prepaid, computed = _sum(total, "cbc:PrepaidAmount"), _computed_total(total)
-    return None not in (prepaid, computed) and _differs(_sum(total, "cbc:PayableAmount"), computed - prepaid)
+    prepaid, computed = sum_of(total, "cbc:PrepaidAmount"), _computed_total(total)
+    return None not in (prepaid, computed) and _differs(sum_of(total, "cbc:PayableAmount"), computed - prepaid)
 
 
 def terms_differ(total: etree._Element) -> bool:
-    terms, payable = _find(total.getparent(), "cac:PaymentTerms"), _number(total, "cbc:PayableAmount")
+    terms, payable = elements(total.getparent(), "cac:PaymentTerms"), number_of(total, "cbc:PayableAmount")
     if not terms or payable is None:
         return False
-    first, together = _number(terms[0], "cbc:Amount"), _sum(total.getparent(), "cac:PaymentTerms/cbc:Amount")
+    first, together = number_of(terms[0], "cbc:Amount"), sum_of(total.getparent(), "cac:PaymentTerms/cbc:Amount")
     return all(amount is None or _cents(amount) != _cents(payable) for amount in (first, together))
 
 
@@ -130,19 +130,19 @@ def total_differs(name: str, paths: str) -> Callable[[etree._Element], bool]:
     """Broken where the total `name` is present and is not the sum over `paths` of the document."""
 
     def broken(total: etree._Element) -> bool:
-        return bool(_find(total, name)) and _differs(_number(total, name), _sum(total.getparent(), paths))
+        return bool(elements(total, name)) and _differs(number_of(total, name), sum_of(total.getparent(), paths))
 
     return broken
 
 
 def rounding_differs(total: etree._Element) -> bool:
-    return bool(_find(total.getparent(), "cac:TaxTotal/cbc:RoundingAmount")) and total_differs(
+    return bool(elements(total.getparent(), "cac:TaxTotal/cbc:RoundingAmount")) and total_differs(
         "cbc:PayableRoundingAmount", "cac:TaxTotal/cbc:RoundingAmount"
     )(total)
 
 
 def rounding_too_big(total: etree._Element) -> bool:
-    rounding = _number(total, "cbc:PayableRoundingAmount")
+    rounding = number_of(total, "cbc:PayableRoundingAmount")
     return rounding is not None and abs(rounding) > 10
 
 
@@ -156,17 +156,17 @@ def line_differs(units: str) -> Callable[[etree._Element], bool]:
         codes_found = [match.get("unitCode") for match in (quantity, base) if match is not None]
         known = [code for code in codes_found if code is not None]
         relation = "neither" if len(known) < 2 else "equal" if known[0] == known[1] else "different"
-        if relation != units or _value(line, "cbc:FreeOfChargeIndicator") not in ("", "false"):
+        if relation != units or value_of(line, "cbc:FreeOfChargeIndicator") not in ("", "false"):
             return False
-        if _find(line.getparent(), "cac:PricingExchangeRate"):
+        if elements(line.getparent(), "cac:PricingExchangeRate"):
             return False  # other rules, for documents in a foreign price currency
         if relation == "different":
-            divisor, factor = Decimal(1), _number(line, "cac:Price/cbc:OrderableUnitFactorRate")
+            divisor, factor = Decimal(1), number_of(line, "cac:Price/cbc:OrderableUnitFactorRate")
         else:
             no_base = "1" if root == "Invoice" else ""  # a credit note without base quantity is not computed
-            divisor, factor = _decimal(no_base if base is None else base.text), Decimal(1)
-        amount, price = _number(line, "cbc:LineExtensionAmount"), _number(line, "cac:Price/cbc:PriceAmount")
-        count = _decimal(quantity.text) if quantity is not None else None
+            divisor, factor = decimal(no_base if base is None else base.text), Decimal(1)
+        amount, price = number_of(line, "cbc:LineExtensionAmount"), number_of(line, "cac:Price/cbc:PriceAmount")
+        count = decimal(quantity.text) if quantity is not None else None
         if None in (amount, price, count, factor, divisor) or divisor == 0:
             return False
         return abs(_cents(amount) - price * count * factor / divisor) > 1
@@ -175,82 +175,82 @@ def line_differs(units: str) -> Callable[[etree._Element], bool]:
 
 
 def tax_total_differs(tax_total: etree._Element) -> bool:
-    if not _find(tax_total, "cac:TaxSubtotal"):
+    if not elements(tax_total, "cac:TaxSubtotal"):
         return False
-    stated, together = _number(tax_total, "cbc:TaxAmount"), _sum(tax_total, "cac:TaxSubtotal/cbc:TaxAmount")
-    return stated is None or together is None or stated != _round_up(together)
+    stated, together = number_of(tax_total, "cbc:TaxAmount"), sum_of(tax_total, "cac:TaxSubtotal/cbc:TaxAmount")
+    return stated is None or together is None or stated != round_up(together)
 
 
-def _round_up(number: Decimal) -> Decimal:
+def round_up(number: Decimal) -> Decimal:
     """XPath's round to 2 decimals: half goes up, also below zero."""
     return Decimal(floor(number * 100 + Decimal("0.5"))) / 100
 
 
 def vat_forgotten(subtotal: etree._Element) -> bool:
-    taxable, percent = _number(subtotal, "cbc:TaxableAmount"), _number(subtotal, "cac:TaxCategory/cbc:Percent")
-    if _value(subtotal, "cac:TaxCategory/cbc:ID") != "StandardRated" or None in (taxable, percent):
+    taxable, percent = number_of(subtotal, "cbc:TaxableAmount"), number_of(subtotal, "cac:TaxCategory/cbc:Percent")
+    if value_of(subtotal, "cac:TaxCategory/cbc:ID") != "StandardRated" or None in (taxable, percent):
         return False
-    return taxable > 0 and _number(subtotal, "cbc:TaxAmount") == 0 and taxable * percent / 100 >= Decimal("0.005")
+    return taxable > 0 and number_of(subtotal, "cbc:TaxAmount") == 0 and taxable * percent / 100 >= Decimal("0.005")
 
 
 def percent_missing(category: etree._Element) -> bool:
-    percent = _value(category, "cbc:Percent")
-    return _value(category, "cbc:ID") == "StandardRated" and (not percent or _decimal(percent) == 0)
+    percent = value_of(category, "cbc:Percent")
+    return value_of(category, "cbc:ID") == "StandardRated" and (not percent or decimal(percent) == 0)
 
 
 def zero_rated_with_vat(category: etree._Element) -> bool:
-    if _value(category, "cbc:ID") != "ZeroRated":
+    if value_of(category, "cbc:ID") != "ZeroRated":
         return False
-    percent_is_zero = not _find(category, "cbc:Percent") or _number(category, "cbc:Percent") == 0
-    return _number(category.getparent(), "cbc:TaxAmount") != 0 or not percent_is_zero
+    percent_is_zero = not elements(category, "cbc:Percent") or number_of(category, "cbc:Percent") == 0
+    return number_of(category.getparent(), "cbc:TaxAmount") != 0 or not percent_is_zero
 
 
 def vat_miscalculated(category: etree._Element) -> bool:
-    if _value(category, "cbc:ID") != "StandardRated":
+    if value_of(category, "cbc:ID") != "StandardRated":
         return False
-    subtotal, percent = category.getparent(), _number(category, "cbc:Percent")
-    taxable, tax = _number(subtotal, "cbc:TaxableAmount"), _number(subtotal, "cbc:TaxAmount")
+    subtotal, percent = category.getparent(), number_of(category, "cbc:Percent")
+    taxable, tax = number_of(subtotal, "cbc:TaxableAmount"), number_of(subtotal, "cbc:TaxAmount")
     if None in (percent, taxable, tax):
         return True
     if percent == 0:
         return tax != 0
-    return percent < 0 or abs(tax - _round_up(taxable * percent / 100)) > 1
+    return percent < 0 or abs(tax - round_up(taxable * percent / 100)) > 1
 
 
 def taxable_differs(subtotal: etree._Element) -> bool:
-    category_id = _value(subtotal, "cac:TaxCategory/cbc:ID")
+    category_id = value_of(subtotal, "cac:TaxCategory/cbc:ID")
     if category_id not in ("StandardRated", "ZeroRated", "ReverseCharge"):
         return False
 
     def key(node: etree._Element, taxable: str = "cbc:TaxableAmount") -> tuple[str, str, str | None]:
         amount = node.find(taxable, PREFIXES)
         currency = None if amount is None else amount.get("currencyID")
-        return _value(node, "cac:TaxCategory/cbc:ID"), _value(node, "cac:TaxCategory/cac:TaxScheme/cbc:ID"), currency
+        return value_of(node, "cac:TaxCategory/cbc:ID"), value_of(node, "cac:TaxCategory/cac:TaxScheme/cbc:ID"), currency
 
     root = subtotal.getparent().getparent()
     wanted = key(subtotal)
     line_subtotals = [
         candidate
         for name in ("cac:InvoiceLine", "cac:CreditNoteLine")
-        for candidate in _find(root, f"{name}/cac:TaxTotal/cac:TaxSubtotal")
+        for candidate in elements(root, f"{name}/cac:TaxTotal/cac:TaxSubtotal")
         if key(candidate) == wanted
     ]
     if not line_subtotals:
         return False
     signs = {"true": 1, "1": 1, "false": -1, "0": -1}
-    parts = [_number(candidate, "cbc:TaxableAmount") for candidate in line_subtotals]
-    for charge in _find(root, "cac:AllowanceCharge"):
+    parts = [number_of(candidate, "cbc:TaxableAmount") for candidate in line_subtotals]
+    for charge in elements(root, "cac:AllowanceCharge"):
         if key(charge, taxable="cbc:Amount") == wanted:
-            amount = _number(charge, "cbc:Amount")
-            sign = signs.get(_value(charge, "cbc:ChargeIndicator"), 0)
+            amount = number_of(charge, "cbc:Amount")
+            sign = signs.get(value_of(charge, "cbc:ChargeIndicator"), 0)
             parts.append(None if amount is None else sign * amount)
-    stated = _number(subtotal, "cbc:TaxableAmount")
+    stated = number_of(subtotal, "cbc:TaxableAmount")
     return stated is None or None in parts or abs(stated - sum(parts, Decimal(0))) > 1
 
 
 def categories_differ(root: etree._Element) -> bool:
     def categories(*paths: str) -> set[str]:
-        return {match.text for path in paths for match in _find(root, path)} & codes.VAT_CATEGORIES
+        return {match.text for path in paths for match in elements(root, path)} & codes.VAT_CATEGORIES
 
     subtotal = "cac:TaxTotal/cac:TaxSubtotal/cac:TaxCategory/cbc:ID"
     below = categories(
@@ -270,4 +270,4 @@ def unknown_currency(node: etree._Element) -> bool:
 
 
 def order_missing(root: etree._Element) -> bool:
-    return _value(root, "cbc:ProfileID") in codes.PROFILES_WITH_ORDER and not _find(root, "cac:OrderReference")
+    return value_of(root, "cbc:ProfileID") in codes.PROFILES_WITH_ORDER and not elements(root, "cac:OrderReference")

@@ -7,7 +7,7 @@ a rule is true where the rule is broken. Amounts are compared as decimals, never
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lxml import etree
@@ -71,14 +71,27 @@ def check(xml: bytes) -> list[Violation]:
     if name.namespace != f"urn:oasis:names:specification:ubl:schema:xsd:{name.localname}-2":
         rule, message = _WRONG_NAMESPACE[name.localname]
         return [Violation(rule, message, "/*")]
+    return violations(root, COMPILED)
+
+
+Compiled = dict[str, list[tuple[Rule, etree.XPath, Callable[[etree._Element], bool]]]]
+
+
+def violations(root: etree._Element, compiled: Compiled) -> list[Violation]:
+    """The rules that the document below `root` breaks, in their order."""
     tree, found, nodes_of = root.getroottree(), [], {}
-    for rule, context, broken in _COMPILED[name.localname]:
+    for rule, context, broken in compiled[etree.QName(root).localname]:
         if rule.context not in nodes_of:
             nodes_of[rule.context] = context(root)
         found += [
             Violation(rule.id, rule.message, tree.getpath(node)) for node in nodes_of[rule.context] if broken(node)
         ]
     return found
+
+
+def compiled(rules: Iterable[Rule]) -> Compiled:
+    """The rules by root element, made ready."""
+    return {root: [_compile(rule) for rule in rules if rule.root == root] for root in QUANTITIES}
 
 
 # --- the rules ----------------------------------------------------------------------------------------------------
@@ -526,4 +539,4 @@ def _compile(rule: Rule) -> tuple[Rule, etree.XPath, Callable[[etree._Element], 
     return rule, xpath(rule.context), broken
 
 
-_COMPILED = {root: [_compile(rule) for rule in RULES if rule.root == root] for root in QUANTITIES}
+COMPILED = compiled(RULES)

@@ -1,4 +1,4 @@
-"""KMD Opus omposteringsbilag: `reposting_csv(postings)` gives the upload file (formats.md § 3.5).
+"""KMD Opus omposteringsbilag (formats.md § 3.5): `reposting_csv` of documents of ours, `invoice_postings_csv` of paid invoices.
 
 Layout: semicolon, header row, UTF-8, decimal comma, CR-LF, 25 columns, one row per posting. The voucher's head
 (booking date, text) is typed on the upload screen and is not in the file.
@@ -9,7 +9,10 @@ import csv
 import io
 from collections.abc import Iterable
 
+from settlement.documents.invoice_posting import InvoicePosting, Posted, one_line, ordered, posted
 from settlement.documents.model import CREDIT, DEBIT, Posting
+from settlement.faults import InputFault
+from settlement.spreadsheet import unrun
 
 COLUMNS = (
     "Artskonto", "Omkostningssted", "PSP-element", "Profitcenter", "Ordre", "Debet/kredit", "Beløb", "Næste agent",
@@ -49,19 +52,60 @@ def reposting_csv(postings: Iterable[Posting]) -> bytes:
             f"Debit {_kroner(debit)} and credit {_kroner(credit)} differ over {len(postings)} postings; "
             "post whole documents together, for each of them balances"
         )
+    return _file(
+        _row(x.account, x.debit_credit, x.amount_oere, f"{x.document_number} {x.text}", x.reference) for x in postings
+    )
+
+
+def invoice_postings_csv(postings: Iterable[InvoicePosting]) -> bytes:
+    """The upload file of a run's paid invoices, one row per posting; the same postings in any order, the same bytes.
+
+    Accrual: Ydelsesperiode holds the days of delivery, empty on the creditor account. Cash: the upload is one voucher with one
+    booking date, typed on its screen, so all are of one posting date. Referencenøgle is our voucher; Tekst the supplier's
+    invoice number and CVR number, then why another amount than the agreed was paid, or the text. Ydelsesmodtager stays empty:
+    no person is in the file. Raises InputFault where there is nothing to post, a voucher does not balance, or dates differ.
+    """
+    found = ordered(postings)
+    if len(days := {x.posting_date for x in found}) > 1:
+        raise InputFault(
+            f"Omposteringsbilaget har {len(days)} posteringsdatoer, men OPUS bogfører en fil på én dato. Lav en fil for hver dato."
+        )
+    return _file(
+        _row(x.account, x.side, abs(x.amount_oere), _said_of(x), x.voucher)
+        | {
+            "Ydelsesperiode fra": f"{x.delivery_from:%d.%m.%Y}" if x.delivery_from else "",
+            "Ydelsesperiode til": f"{x.delivery_to:%d.%m.%Y}" if x.delivery_to else "",
+        }
+        for x in found
+    )
+
+
+def posted_in(content: bytes) -> Posted:
+    """Count and sum of the postings of either file, by side, read back from it."""
+    rows = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""), delimiter=";")
+    return posted((row["Debet/kredit"], int(row["Beløb"].replace(",", ""))) for row in rows)
+
+
+def _said_of(posting: InvoicePosting) -> str:
+    return one_line(f"{posting.invoice_number} {posting.supplier_cvr} {posting.difference or posting.text}")
+
+
+def _row(account: str, side: str, amount_oere: int, text: str, reference: str) -> dict[str, str]:
+    return account_columns(account) | {
+        "Debet/kredit": side,
+        "Beløb": _kroner(amount_oere),
+        # People look at the file in a spreadsheet before they upload it. The finance system would post an apostrophe
+        # as part of the text and not find a reference by it; a formula's sign says nothing in either, so it goes.
+        "Tekst": unrun(text.strip())[:_TEXT_LENGTH],
+        "Referencenøgle": unrun(reference),
+    }
+
+
+def _file(rows: Iterable[dict[str, str]]) -> bytes:
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, restval="", delimiter=";", lineterminator="\r\n")
     writer.writeheader()
-    for posting in postings:
-        writer.writerow(
-            account_columns(posting.account)
-            | {
-                "Debet/kredit": posting.debit_credit,
-                "Beløb": _kroner(posting.amount_oere),
-                "Tekst": f"{posting.document_number} {posting.text}".strip()[:_TEXT_LENGTH],
-                "Referencenøgle": posting.reference,
-            }
-        )
+    writer.writerows(rows)
     return out.getvalue().encode("utf-8")
 
 
