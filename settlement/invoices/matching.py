@@ -39,8 +39,8 @@ INPUTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 STEPS = (
-    "duplicate", "charged", "commitment", "remaining", "known_as", "said", "named", "nameless", "candidate", "allowed", "share",
-    "fit", "agreed", "nameless_pair", "priced", "credited", "chosen", "claim", "line_outcome", "invoice_outcome",
+    "duplicate", "charged", "commitment", "remaining", "chosen", "known_as", "said", "named", "nameless", "candidate", "allowed",
+    "share", "fit", "agreed", "nameless_pair", "priced", "credited", "claim", "line_outcome", "invoice_outcome",
 )  # fmt: skip
 
 # How words are compared: in lower case, without signs, without the words that only say what follows them.

@@ -78,12 +78,13 @@ def pay(
             raise StateFault("Der er betalt fakturaer, siden de blev matchet. Kør «afregning invoice pay» igen.")
         demand_green(session, last_load_id)
         period = periods.demand_open(session, booking_date, None)
-        own.register("payment", lines)
+        _complete(own, session, lines)
         proposal = _proposal(session, instance, own, head, booking_date, user_name, last_load_id)
         run = new_run(session, proposal, approved_by="", user_name=user_name, accounting_period=period)
         with booking_opened(session, run.run_no):
             documents = _documents(session, own, run, parties)
-            _number(own, session, run)
+            own.execute("CREATE TEMP VIEW known AS FROM payment JOIN voucher USING (document_id)")
+            booked_lines.number(own, session, run.run_no, lines="known", known="known")
             insert_run(session, own, instance, run, documents)
             _note(session, own, run, parties)
             system = instance.invoices.finance_system
@@ -147,20 +148,17 @@ def _documents(session: Session, con, run: SettlementRun, parties: list[tuple]) 
     return documents
 
 
-def _number(con, session: Session, run: SettlementRun) -> None:
-    """The paid lines as `booked_lines.insert` takes them. A credit note's lines correct the voucher of the latest payment of
-    their service line and month."""
+def _complete(con, session: Session, lines: pa.Table) -> None:
+    """`payment`: the lines with all that a booked line has but its voucher (`hashing.LINE_FIELDS`). What comes after an earlier
+    payment of the same service line and month corrects that payment's voucher."""
+    con.register("found", lines)
     con.register("earlier", _earlier(session))
     con.execute("""
-        CREATE TEMP TABLE known AS
-        SELECT
-            p.service_line_id, p.price_oere, p.sender_cvr AS counterparty, p.account, v.document_number, p.package_id, p.cpr,
-            p.vat_pct_e2, e.document_number IS NOT NULL AS is_adjustment, coalesce(e.document_number, '') AS corrects,
-            p.item_name, p.unit, p.requisition, p.line_source, '' AS rate_source, p.delivery_month, p.quantity_num,
-            p.quantity_den, p.amount_oere, p.vat_oere
-        FROM payment AS p JOIN voucher AS v ON v.document_id = p.document_id
+        CREATE TEMP TABLE payment AS
+        SELECT p.*, p.sender_cvr AS counterparty, e.voucher IS NOT NULL AS is_adjustment, coalesce(e.voucher, '') AS corrects,
+            '' AS rate_source
+        FROM found AS p
         LEFT JOIN earlier AS e ON e.service_line_id = p.service_line_id AND e.delivery_month = p.delivery_month""")
-    booked_lines.number(con, session, run.run_no, lines="known", known="known")
 
 
 def _earlier(session: Session) -> pa.Table:
@@ -174,7 +172,7 @@ def _earlier(session: Session) -> pa.Table:
     return pa.table({
         "service_line_id": pa.array([line for line, _ in rows], pa.string()),
         "delivery_month": pa.array([month for _, month in rows], pa.date32()),
-        "document_number": pa.array(list(rows.values()), pa.string()),
+        "voucher": pa.array(list(rows.values()), pa.string()),
     })  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from settlement.documents.invoice_posting import AUTOMATIC, InvoicePosting, with_creditor
+from settlement.documents.invoice_posting import AUTOMATIC, InvoicePosting, kroner, with_creditor
 from settlement.documents.invoice_return import ReturnedInvoice
 from settlement.engine.calendar import month_end
 from settlement.ledger.models import Document, InvoiceDecision, InvoicePayment, SettlementRun
@@ -32,7 +32,7 @@ def postings_of(session: Session, run: SettlementRun) -> list[InvoicePosting]:
         .order_by(InvoicePayment.document_number, InvoicePayment.line_number, InvoicePayment.part_no)
     ):  # fmt: skip
         document = documents[paid.document_number]
-        deviation = "" if paid.amount_oere == paid.agreed_oere else f"aftalt {paid.agreed_oere // 100},{paid.agreed_oere % 100:02d}"
+        deviation = "" if paid.amount_oere == paid.agreed_oere else f"aftalt {kroner(paid.agreed_oere)} kr."
         for account, amount in ((paid.account or fallback, paid.amount_oere), (vat, paid.vat_oere)):
             if amount:
                 lines.append(InvoicePosting(

@@ -1,9 +1,12 @@
--- Grain: one way a sender may name a citizen it serves or a grant it delivers on: our requisition, the CPR number, the full
--- name, the initials with the day of birth, all as `spoken` gives them.
+-- Grain: one way a sender may name a citizen it serves, has served or will, or a grant it delivers on: our requisition, the
+-- CPR number, the full name, the initials with the day of birth, all as `spoken` gives them.
 WITH
 served AS (
-    SELECT DISTINCT c.sender_cvr, c.cpr, c.package_id, p.requisition
-    FROM commitment AS c JOIN service_package AS p ON p.package_id = c.package_id
+    SELECT DISTINCT o.cvr AS sender_cvr, p.cpr, p.package_id, p.requisition
+    FROM service_line AS l
+    JOIN offer_owner AS o ON o.offer_id = l.offer_id
+    JOIN service_package AS p ON p.package_id = l.package_id
+    WHERE NOT l.withdrawn AND o.cvr IN (SELECT sender_cvr FROM charged)
 ),
 citizen AS (
     SELECT s.sender_cvr, s.cpr, any_value(spoken(person.name)) AS name, any_value(initials(person.name)) AS initials

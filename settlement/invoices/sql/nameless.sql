@@ -1,4 +1,4 @@
--- Grain: one charge that no citizen is named on. `names_a_stranger` says that its text or reference names someone all the same:
+-- Grain: one charge that no citizen is named on and no person has chosen for. `names_a_stranger` says that its text or reference names someone all the same:
 -- a number of six digits or more, two words side by side, or a reference with digits, that nothing known explains.
 WITH
 word AS (
@@ -23,4 +23,4 @@ stranger AS (
 SELECT
     c.charge_no, s.charge_no IS NOT NULL AS names_a_stranger
 FROM charged AS c LEFT JOIN stranger AS s ON s.charge_no = c.charge_no
-WHERE c.charge_no NOT IN (SELECT charge_no FROM explained)
+WHERE c.charge_no NOT IN (SELECT charge_no FROM explained) AND c.charge_no NOT IN (SELECT charge_no FROM chosen)

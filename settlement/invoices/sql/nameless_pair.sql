@@ -13,7 +13,7 @@ period AS (SELECT DISTINCT sender_cvr, item_words, department, from_date, to_dat
 -- What others are found to charge of the same days is not open.
 taken AS (
     SELECT DISTINCT c.service_line_id, c.delivery_month, g.from_date, g.to_date
-    FROM agreed AS a
+    FROM (FROM agreed UNION FROM chosen) AS a
     JOIN commitment AS c ON c.commitment_no = a.commitment_no
     JOIN charged AS g ON g.charge_no = a.charge_no
 ),
