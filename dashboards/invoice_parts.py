@@ -86,7 +86,8 @@ def granted(document: Row, lines: list[Row], services: list[Row]) -> None:
         title, todo = REASONS[document["reason"]]
         parts.sentences([f"{title}. {todo}"], name="invoice-reason")
     rows = []
-    for line in lines:
+    # What a person must look at stands first.
+    for line in sorted(lines, key=lambda line: line["reason"] in ("", "betalt")):
         found = [s for s in services if s["line_number"] == line["line_number"]]
         why = REASONS[line["reason"]][0] if line["reason"] else f"✔ {FOUND_BY.get(line['found_by'], '')}"
         difference = None if line["expected_dkk"] is None else line["amount_dkk"] - line["expected_dkk"]

@@ -239,30 +239,33 @@ def _decisions(instance, engine, document: Row):
 
 
 def _decide(engine, user, document: Row, lines: list[Row], services: list[Row]) -> None:
-    place = document["document_id"][:12]
-    numbers = [line["line_number"] for line in lines if line["reason"] not in ("", "betalt")] or [lines[0]["line_number"]]
+    """What a person decides of one line, or of the whole invoice; the services offered are those the line may be for."""
     by_line = {line["line_number"]: line for line in lines}
+    numbers = [n for n, line in by_line.items() if line["reason"] not in ("", "betalt")] or list(by_line)
+    number = st.selectbox(
+        "Linje at afgøre", numbers,
+        format_func=lambda n: f"{n} · {by_line[n]['item_name']} · {fmt.kroner(by_line[n]['amount_dkk'])}",
+        key=f"line-{document['document_id'][:12]}",
+    )  # fmt: skip
+    place = f"{document['document_id'][:12]}-{number}"
+    possible = [s for s in services if s["role"] != "betalt" and s["line_number"] == number]
+    names = {s["service_line_id"]: f"{s['service_line_id']} · {s['item_name']} · {s['name'] or ''}" for s in possible}
+    charged = (by_line[number]["period_from"] or document["issue_date"]).replace(day=1)
     with st.form(f"decide-{place}", border=True):
-        first, second = st.columns([1, 2])
-        number = first.selectbox(
-            "Linje", numbers, format_func=lambda n: f"{n} · {fmt.kroner(by_line[n]['amount_dkk'])}", key=f"line-{place}"
-        )
-        possible = [s for s in services if s["role"] != "betalt"]
-        names = {s["service_line_id"]: f"{s['service_line_id']} · {s['item_name']} · {s['name'] or ''}" for s in possible}
-        chosen = second.selectbox(
+        chosen = st.selectbox(
             "Ydelse", list(names), index=0 if names else None, format_func=lambda s: names.get(s, s),
-            placeholder="Vælg en mulig ydelse, eller skriv et ydelse_id", accept_new_options=True, key=f"service-{place}",
+            placeholder="Skriv et ydelse_id", accept_new_options=True, key=f"service-{place}",
         )  # fmt: skip
-        charged = (by_line[number]["period_from"] or document["issue_date"]).replace(day=1)
+        first, second = st.columns([1, 2])
         months = sorted({charged, *(s["delivery_month"] for s in possible)})
         month = first.selectbox("Leverancemåned", months, format_func=fmt.month, key=f"month-{place}")
-        reason = second.text_input("Begrundelse (leverandøren læser den, når fakturaen afvises)", key=f"reason-{place}")
-        match, approve, reject, dispute = st.columns(4)
+        reason = second.text_input("Begrundelse; leverandøren læser den ved afvisning", key=f"reason-{place}")
+        left, right = st.columns(2)
         pressed = {
-            "match": match.form_submit_button("Betal som ydelsen", shortcut="Alt+B", width="stretch"),
-            "godkend": approve.form_submit_button("Godkend hele", shortcut="Alt+G", width="stretch"),
-            "afvis": reject.form_submit_button("Afvis", shortcut="Alt+A", width="stretch"),
-            "omtvist": dispute.form_submit_button("Omtvist linjen", shortcut="Alt+O", width="stretch"),
+            "match": left.form_submit_button("Betal linjen som ydelsen", shortcut="Alt+B", width="stretch"),
+            "omtvist": right.form_submit_button("Omtvist linjen", shortcut="Alt+O", width="stretch"),
+            "godkend": left.form_submit_button("Godkend fakturaen", shortcut="Alt+G", width="stretch"),
+            "afvis": right.form_submit_button("Afvis fakturaen", shortcut="Alt+A", width="stretch"),
         }
     action = next((name for name, was in pressed.items() if was), None)
     if action is None:
