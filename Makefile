@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 export AFREGNING_HOME ?= $(CURDIR)/data/instance
 
+# The tests start many processes: what they import is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run test heavy spark bench lint
 
 help:  ## shows this

@@ -20,6 +20,7 @@ PAGES = {
         st.Page(
             "views/budget.py", title="Budgetopfølgning", icon=":material/account_balance:", url_path="budgetopfoelgning"
         ),
+        st.Page("views/commitments.py", title="Disponering", icon=":material/event_upcoming:", url_path="disponering"),
         st.Page("views/occupancy.py", title="Belægning", icon=":material/bed:", url_path="belaegning"),
     ],
     "Arbejde": [

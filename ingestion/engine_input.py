@@ -15,6 +15,7 @@ from settlement.engine.settle import INPUTS
 from settlement.faults import StateFault
 from settlement.instance import Instance
 from settlement.ledger import decisions, holds, manual, mirror, overrides
+from settlement.ledger.changes import FACTS
 from settlement.ledger.models import Decision
 from settlement.reference import account_rules, municipality_names
 
@@ -109,6 +110,69 @@ def bind(
         JOIN {canonical}.service_package p ON p.cpr = h.cpr
         JOIN service_line l ON l.package_id = p.package_id""")
     mirror.bind(con, mirror.files(instance, engine, before), only_line)
+
+
+def bind_projected(con: duckdb.DuckDBPyConnection, *, horizon: date) -> None:
+    """Binds in place of what `bind` bound the lines of delivered units that are open after the horizon's month, and of
+    registrations one per such line and coming month through the engine's last (`calendar_month`): nobody has made them, so they
+    are of no proposal and no match.
+
+    The quantity is what was registered in the line's last three whole months through the horizon's (fewer where the line is
+    younger; the horizon's own where it has no whole one yet), divided by their number and rounded half away from zero to
+    ten-thousandths; less what the coming month has of registrations already. Nothing registered, nothing projected.
+    """
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE projected_registration AS
+        WITH delivered AS (
+            SELECT l.service_line_id, l.start_date, l.end_date, g.quantity_e4, date_trunc('month', g.date)::DATE AS month,
+                least(month_of_horizon, greatest(month_of_horizon - INTERVAL 2 MONTH,
+                    date_trunc('month', l.start_date + INTERVAL 1 MONTH - INTERVAL 1 DAY)))::DATE AS first_month, month_of_horizon
+            FROM (SELECT DATE '{horizon.replace(day=1).isoformat()}' AS month_of_horizon)
+            JOIN service_line AS l ON coalesce(l.end_date, DATE '9999-12-31') > last_day(month_of_horizon) AND NOT l.withdrawn
+            JOIN catalogue_item AS i ON i.item_code = l.item_code AND i.unit = 'leveret'
+            JOIN registration AS g ON g.service_line_id = l.service_line_id AND NOT g.withdrawn
+                AND g.date BETWEEN l.start_date AND coalesce(l.end_date, DATE '9999-12-31')
+        ),
+        usual AS (
+            SELECT service_line_id, start_date, end_date, sum(quantity_e4)::BIGINT AS total_e4,
+                date_diff('month', first_month, month_of_horizon) + 1 AS months
+            FROM delivered WHERE month BETWEEN first_month AND month_of_horizon
+            GROUP BY ALL HAVING sum(quantity_e4) > 0
+        ),
+        coming AS (
+            SELECT u.service_line_id, greatest(m.delivery_month, u.start_date) AS date,
+                (2 * u.total_e4 + u.months) // (2 * u.months)
+                - coalesce((SELECT sum(d.quantity_e4) FROM delivered AS d
+                    WHERE d.service_line_id = u.service_line_id AND d.month = m.delivery_month), 0)::BIGINT AS quantity_e4
+            FROM usual AS u JOIN calendar_month AS m ON m.delivery_month > DATE '{horizon.isoformat()}'
+                AND m.delivery_month BETWEEN date_trunc('month', u.start_date) AND coalesce(u.end_date, DATE '9999-12-31')
+        )
+        SELECT concat('fremskrevet ', service_line_id, ' ', date) AS registration_id, service_line_id, date, quantity_e4,
+            false AS withdrawn
+        FROM coming WHERE quantity_e4 > 0""")
+    con.execute("""
+        CREATE OR REPLACE TEMP TABLE projected_line AS
+        SELECT * FROM service_line SEMI JOIN projected_registration USING (service_line_id);
+        CREATE OR REPLACE TEMP VIEW service_line AS FROM projected_line;
+        CREATE OR REPLACE TEMP VIEW registration AS FROM projected_registration""")
+
+
+def bind_changed(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Binds, by the name `changed_<table>`, the rows of the engine's inputs that came or went since the load that `bind` was
+    last given by `known_on`; returns the tables. Where a row was read from makes no difference."""
+    tables = [table for table in FACTS if table not in FROM_ELSEWHERE]
+    for table in tables:
+        came, went = (
+            f"(SELECT {FACTS[table][1]} FROM (SELECT {', '.join(INPUTS[table])} FROM {rows}))"
+            for rows in (
+                f"canonical.{table} WHERE load_id > known_load()",
+                f"history.{table} WHERE load_id <= known_load() AND closed_by_load > known_load()",
+            )
+        )
+        con.execute(
+            f"CREATE OR REPLACE TEMP VIEW changed_{table} AS ({came} EXCEPT {went}) UNION ALL ({went} EXCEPT {came})"
+        )
+    return tables
 
 
 def bind_parties(con: duckdb.DuckDBPyConnection, instance: Instance, booking_date: date) -> None:

@@ -11,9 +11,11 @@ import csv
 import datetime as dt
 import io
 import itertools
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -45,17 +47,23 @@ class Table:
 
 
 def read_csv(path: Path, delimiter: str = ";", encoding: str | None = None, name: str = "") -> Table:
-    """A CSV file. It is read as UTF-8 where it is valid as such, else as `encoding` (Windows-1252 where none is given).
+    """A CSV file. It is read as UTF-8 where it is valid as such or says so by its first bytes, else as `encoding` (Windows-1252
+    where none is given, and then with a remark).
 
     Raises InputFault where the file is no CSV of that kind; while the batches are read, too.
     """
     name, shape = name or path.name, _shape(path)
     declared = codecs.lookup(encoding or "cp1252").name
     actual, remark = declared, ""
-    if shape.utf8:
+    if shape.utf8 or shape.marked_utf8:
         actual = "utf-8-sig"
         if encoding and shape.beyond_ascii and not declared.startswith("utf-8"):
             remark = f"{name}: tegnsættet er UTF-8, men opsætningen siger {encoding}. Filen er læst som UTF-8."
+    elif not encoding:
+        remark = (
+            f"{name}: er ikke UTF-8 (byte 0x{shape.bad_byte:02X} i linje {shape.bad_line}) og er læst som Windows-1252. "
+            "Er Æ, Ø eller Å forkerte, så gem filen som UTF-8, og send den igen."
+        )
     handle = path.open(encoding=actual, newline="")
     try:
         rows = csv.reader(handle, delimiter=delimiter, strict=True)
@@ -66,6 +74,9 @@ def read_csv(path: Path, delimiter: str = ";", encoding: str | None = None, name
     except (csv.Error, UnicodeError) as broken:
         handle.close()
         raise InputFault(f"{name}: overskriften kan ikke læses ({_said(broken)}).") from broken
+    if not header:
+        handle.close()
+        raise InputFault(f"{name}: filens første række er tom. Den skal have overskrifter.")
     columns = _header(name, header)
     if shape.plain and len(header) > 1:
         handle.close()
@@ -86,10 +97,13 @@ def read_xlsx(path: Path, name: str = "") -> Table:
     demand_reasonable(path, name)
     try:
         # By handle, for openpyxl judges a path by its ending and archived files have none.
-        rows = load_workbook(path.open("rb"), read_only=True).worksheets[0].iter_rows()
-        header = [_cell_text(cell.value) for cell in next(rows)]
-    except StopIteration:
-        raise InputFault(f"{name}: arket er tomt. Det skal have en overskriftsrække.") from None
+        rows = _sheet_rows(load_workbook(path.open("rb"), read_only=True).worksheets[0])
+        number, cells = next(rows, (1, []))
+        if number > 1:
+            raise InputFault(f"{name}: arkets første række er tom. Den skal have overskrifter.")
+        header, _ = _spread(cells)
+    except InputFault:
+        raise
     except Exception as broken:  # openpyxl raises many kinds for a file that is no workbook
         raise InputFault(f"{name}: kan ikke læses som XLSX ({type(broken).__name__}). Gem den igen.") from broken
     while header and not header[-1]:
@@ -97,6 +111,26 @@ def read_xlsx(path: Path, name: str = "") -> Table:
     if not header:
         raise InputFault(f"{name}: arkets første række er tom. Den skal have overskrifter.")
     return Table(_header(name, header), arrow_batches(_xlsx_rows(name, rows, len(header)), len(header)))
+
+
+class ShortNumbers:
+    """A handle of bytes whose reading raises InputFault at a number of more digits than Python makes an integer of: where one
+    comes (4,301 digits), ijson's C parser ends the process or fails at random. For `ijson.basic_parse`."""
+
+    MOST_DIGITS = 4_000
+
+    def __init__(self, handle: IO[bytes], name: str) -> None:
+        self._handle, self._name, self._before = handle, name, b""
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self._handle.read(size)
+        if _TOO_MANY_DIGITS.search(self._before + chunk):
+            raise InputFault(f"{self._name}: indeholder et tal på mere end {self.MOST_DIGITS} cifre. Bestil udtrækket igen.")
+        self._before = (self._before + chunk)[-self.MOST_DIGITS :]
+        return chunk
+
+
+_TOO_MANY_DIGITS = re.compile(rb"[0-9]{%d}" % (ShortNumbers.MOST_DIGITS + 1))
 
 
 def arrow_batches(rows: Iterable[NumberedRow], width: int) -> Iterator[pa.Table]:
@@ -115,32 +149,42 @@ def _batch(cells: list, numbers: pa.Array, faults: pa.Array) -> pa.Table:
 @dataclass(frozen=True)
 class _Shape:
     """What a look at the bytes tells: `plain` is without quotes and with the line breaks of one system, so that every
-    line break ends a row; `unfinished`, that the last line has no end."""
+    line break ends a row; `unfinished`, that the last line has no end; where it is no UTF-8, the first byte that is not and
+    its line."""
 
     utf8: bool
+    marked_utf8: bool
     beyond_ascii: bool
     plain: bool
     unfinished: bool
+    bad_byte: int = 0
+    bad_line: int = 0
 
 
 def _shape(path: Path) -> _Shape:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    utf8, beyond_ascii, plain, before = True, False, True, b""
+    marked, beyond_ascii, plain, before, lines, bad = False, False, True, b"", 1, None
     with path.open("rb") as handle:
         while chunk := handle.read(1 << 20):
+            marked = marked or (not before and chunk.startswith(codecs.BOM_UTF8))
             plain = plain and b'"' not in chunk and not _lone_return(before[-1:] + chunk)
             beyond_ascii = beyond_ascii or not chunk.isascii()
-            if utf8:
-                try:
-                    decoder.decode(chunk)
-                except UnicodeDecodeError:
-                    utf8 = False
+            if bad is None:
+                bad = _bad_byte(decoder, chunk, lines)
+                lines += chunk.count(b"\n")
             before = chunk
+    bad = bad or _bad_byte(decoder, b"", lines, final=True)
+    unfinished = not before.endswith((b"\n", b"\r"))
+    return _Shape(bad is None, marked, beyond_ascii, plain and not before.endswith(b"\r"), unfinished, *(bad or ()))
+
+
+def _bad_byte(decoder, chunk: bytes, line: int, *, final: bool = False) -> tuple[int, int] | None:
+    """The first byte that is no UTF-8, and its line, where the chunk begins in `line`."""
     try:
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        utf8 = False
-    return _Shape(utf8, beyond_ascii, plain and not before.endswith(b"\r"), not before.endswith((b"\n", b"\r")))
+        decoder.decode(chunk, final)
+    except UnicodeDecodeError as broken:  # of what the decoder had left of the chunk before, too, but no line ends there
+        return broken.object[broken.start], line + broken.object[: broken.start].count(b"\n")
+    return None
 
 
 def _lone_return(chunk: bytes) -> bool:
@@ -219,18 +263,48 @@ def _said(broken: Exception) -> str:
     return str(broken)
 
 
+def _sheet_rows(sheet) -> Iterator[tuple[int, list[dict]]]:
+    """(number, cells) of each row that the sheet holds. Not openpyxl's own iter_rows: that believes the size the sheet says
+    it has, drops rows out of order without a word and makes up all between row 2 and a row numbered a thousand million."""
+    from openpyxl.worksheet._reader import WorkSheetParser
+
+    book = sheet.parent
+    with sheet._get_source() as content:
+        yield from WorkSheetParser(
+            content, sheet._shared_strings, epoch=book.epoch, date_formats=book._date_formats,
+            timedelta_formats=book._timedelta_formats,
+        ).parse()  # fmt: skip
+
+
+def _spread(cells: list[dict]) -> tuple[list[str], str | None]:
+    """A row's texts by column, '' where it has no cell, and what is wrong with the row."""
+    columns = [cell["column"] for cell in cells]
+    if len(set(columns)) < len(columns):
+        return [], "Rækken har to celler i samme kolonne. Gem arket igen i et regneark, og send rækken igen."
+    values = [""] * max(columns, default=0)
+    for cell in cells:
+        values[cell["column"] - 1] = _cell_text(cell["value"])
+    if any(cell["data_type"] == "f" for cell in cells):
+        return values, "Rækken indeholder en formel. Gem arket med værdier i stedet for formler, og send rækken igen."
+    return values, None
+
+
 def _xlsx_rows(name: str, rows, width: int) -> Iterator[NumberedRow]:
+    before = 1
     try:
-        for number, cells in enumerate(rows, start=2):
-            values = [_cell_text(cell.value) for cell in cells]
+        for number, cells in rows:
+            if number <= before:
+                raise InputFault(
+                    f"{name}: række {number} står efter række {before}. Gem arket igen i et regneark, så rækkerne står i orden."
+                )
+            values, wrong = _spread(cells)
+            before = number
             while len(values) > width and not values[-1]:
                 values.pop()
             values += [""] * (width - len(values))  # a sheet leaves out trailing empty cells
-            if any(values):
+            if any(values) or wrong:
                 fitted, fault = _fitted(values, width)
-                if any(cell.data_type == "f" for cell in cells):
-                    fault = "Rækken indeholder en formel. Gem arket med værdier i stedet for formler, og send rækken igen."
-                yield number, fitted, fault
+                yield number, fitted, wrong or fault
     except InputFault:
         raise
     except Exception as broken:  # a workbook that breaks off on the way

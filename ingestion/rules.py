@@ -20,12 +20,14 @@ from ingestion.contract import ORDER, Contract, contracts
 from ingestion.gate import Rule
 from settlement.faults import StateFault
 from settlement.instance import REFERENCE, Instance
+from settlement.spreadsheet import FORMULA
 
 RULES = Path(__file__).parent / "rules.yaml"
 VIEWS = Path(__file__).parent / "rules.sql"
 LAW = REFERENCE / "law_paragraphs.csv"
 SETTINGS = "quality.yaml"
 WARN, PARK, REFUSE = "warn", "park", "refuse"
+FORMULA_LIKE = "formel"  # the one warning that is not of a table, but of every text of all
 
 # Grain of quality.finding: one stretch of loads through which a standing rule found a row.
 SCHEMA = """
@@ -159,7 +161,7 @@ def layout(instance: Instance) -> str:
     refusing = sorted(f"{name} {s.bites_from}" for name, s in severities(instance).items() if s.severity == REFUSE)
     return (
         f"{SCHEMA}INSERT INTO quality.law_paragraph VALUES {law};\n{VIEWS.read_text(encoding='utf-8')}\n"
-        f"-- {instance.municipality} {_settles_from(instance)} {refusing}\n"
+        f"-- {instance.municipality} {_settles_from(instance)} {refusing} {FORMULA}\n"
         + "".join(f"-- {line}\n" for line in RULES.read_text(encoding="utf-8").splitlines())
     )
 
@@ -220,6 +222,8 @@ def judge(con: duckdb.DuckDBPyConnection, load_id: int, *, all_changed: bool) ->
     later = con.execute(
         "SELECT as_of() > coalesce(max(dated), DATE '0001-01-01') FROM raw.load WHERE load_id < ?", [load_id]
     ).fetchone()[0]
+    for table in changed:
+        _warn_of_formulas(con, contracts()[table], load_id)
     for rule in rules().values():
         if rule.each_load:
             if rule.table in changed:
@@ -236,6 +240,30 @@ def _warn(con, rule: QualityRule, load_id: int) -> None:
         FROM canonical.{rule.table} r WHERE r.load_id = {load_id} AND NOT r.withdrawn AND ({rule.when})""",
         [rule.id, rule.column, rule.message],
     )
+
+
+def _warn_of_formulas(con, contract: Contract, load_id: int) -> None:
+    """Warns of texts that a spreadsheet would run; they are data, and what this platform writes for people is safe from them.
+    A parent's key is warned of where the parent stands."""
+    told = []
+    for column in contract.stored:
+        if column.type in ("text", "any_counterparty") and column.loader and not column.parent:
+            sign = (
+                f"CASE left(r.{column.name}, 1) WHEN chr(9) THEN 'en tabulator' WHEN chr(10) THEN 'et linjeskift' "
+                f"WHEN chr(13) THEN 'et linjeskift' ELSE '«' || left(r.{column.name}, 1) || '»' END"
+            )
+            told.append(
+                f"SELECT r.source_file AS file_hash, r.source_row AS row, '{column.loader}' AS column_name, "
+                f"'Kolonnen {column.loader} begynder med ' || {sign} || ' og vil blive regnet som en formel i et regneark. "
+                f"Rækken er taget med, som den er; ret teksten i kilden.' AS message FROM loaded r "
+                f"WHERE regexp_matches(r.{column.name}, {_text(FORMULA)})"
+            )
+    if told:
+        con.execute(f"""
+            INSERT INTO quarantine.warned BY NAME
+            WITH loaded AS NOT MATERIALIZED (FROM canonical.{contract.table} WHERE load_id = {load_id} AND NOT withdrawn)
+            SELECT *, {load_id} AS load_id, '{contract.table}' AS table_name, '{FORMULA_LIKE}' AS warning
+            FROM ({" UNION ALL ".join(told)})""")
 
 
 def _find(con, rule: QualityRule, contract: Contract, load_id: int) -> None:

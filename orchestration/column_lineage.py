@@ -161,9 +161,19 @@ def rule_text(rule: ColumnRule) -> str:
         return f"fast værdi «{rule.value}»"
     if rule.template is not None:
         return f"sammensat som «{rule.template}»"
-    if rule.first_of:
-        return "den første udfyldte af " + ", ".join(f"«{column}»" for column in rule.first_of)
+    if rule.file:
+        return "filens SHA-256"
+    if rule.joined:
+        return "samlet af " + ", ".join(f"«{column}»" for column in rule.joined)
     text = f"«{rule.column}»"
+    if rule.first_of:
+        text = "den første udfyldte af " + ", ".join(f"«{column}»" for column in rule.first_of)
+    if rule.without_prefix:
+        return f"{text}, uden «{rule.without_prefix}» forrest"
+    if rule.first_of:
+        return text
+    if rule.per or rule.less:
+        return f"{text}, delt med «{rule.per}»" if rule.per else f"{text}, minus «{rule.less}»"
     if rule.values:
         return f"{text}, oversat " + ", ".join(f"{code} → {meaning}" for code, meaning in rule.values)
     if rule.date:
@@ -277,7 +287,7 @@ def _canonical(fillings: Fillings) -> Iterator[TableNode]:
 
 def _beside(fillings: Fillings) -> Iterator[TableNode]:
     types = from_code()["types"]
-    origins_of = _of_booking() | _of_receipt(fillings)
+    origins_of = _of_booking() | _of_commitment() | _of_receipt(fillings)
     described = {f"{s['source_name']}.{s['name']}": s["description"] for s in dbt_build.manifest()["sources"].values()}
     described["reference.account_rules"] = "One dated posting rule of the municipality's own reference/account_rules.csv."
     elsewhere = ("canonical.", "ledger.", *ENGINE_MADE)
@@ -330,6 +340,25 @@ def _of_booking() -> dict[str, dict[str, list[Origin]]]:
             "service_line_id": [Origin("register.manual_line", "manual_id", manual)],
             "source_row": [Origin("register.manual_line", "manual_id", manual, True)],
             "withdrawn": [Origin("register.manual_line", "withdraws", manual)],
+        },
+    }  # fmt: skip
+
+
+def _of_commitment() -> dict[str, dict[str, list[Origin]]]:
+    """Commitments are the engine's pieces, of more months; what changed is told of both sides and of the facts between."""
+    by, types = "settlement/commitment.py", from_code()["types"]
+    projected = {"is_projected": [Origin("canonical.registration", "date", "ingestion/engine_input.py")]}
+    kept = [c for c in types["settlement.commitment"] if c not in projected]
+    now, before = "settlement.commitment", "settlement.commitment_before"
+    amounts = [Origin(table, "amount_oere", by) for table in (now, before)]
+    month = [Origin(table, "delivery_month", by) for table in (now, before)]
+    told = ("process", "counterparty", "account", "price_oere", "quantity_num", "delivery_month")
+    return {
+        **{table: _copied("settlement.piece", kept, by) | projected for table in (now, before)},
+        "settlement.commitment_change": {
+            **{c: [Origin(table, c, by, True) for table in (now, before)] for c in ("service_line_id", "process", "account")},
+            "delivery_year": month, "is_late": month, "opening_oere": [Origin(before, "amount_oere", by)], "change_oere": amounts,
+            "cause": [*amounts, *(Origin(table, c, by) for table in (now, before) for c in told)],
         },
     }  # fmt: skip
 

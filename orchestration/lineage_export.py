@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from orchestration.column_lineage import PERSONAL, ColumnNode, Graph, TableNode, ancestors, uses
+from settlement.spreadsheet import as_text
 
 # The layers in the order of the way through, with what they are.
 LAYERS = {
@@ -41,7 +42,7 @@ def export(of: Graph, folder: Path) -> tuple[int, int, int]:
     with (folder / "kolonner.csv").open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file, delimiter=";", lineterminator="\r\n")
         writer.writerow(["from_table", "from_column", "to_table", "to_column", "by"])
-        writer.writerows(links)
+        writer.writerows([as_text(name) for name in link] for link in links)  # raw columns are named by the files received
     events = _openlineage(of, datetime.now(UTC).isoformat(timespec="seconds"))
     (folder / "openlineage.json").write_text(json.dumps(events, ensure_ascii=False, indent=1), encoding="utf-8")
     (folder / "index.html").write_text(_page(of), encoding="utf-8")

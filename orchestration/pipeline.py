@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from ingestion import archive, landing
 from ingestion.effect import effect_of
-from ingestion.engine_input import bind, bind_parties
+from ingestion.engine_input import bind, bind_changed, bind_parties, bind_projected
 from ingestion.quality import judge_loads
 from ingestion.receiving import FileReport, receive
+from settlement import commitment
 from settlement.engine import settle
-from settlement.engine.calendar import add_months
+from settlement.engine.calendar import add_months, month_end
 from settlement.instance import Instance
 from settlement.ledger import bulk, extracts
 from settlement.ledger.models import GateVerdict, Proposal, relation
@@ -36,11 +37,13 @@ Progress = Callable[[str], None]
 DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 SYSTEM_USER = "platformen"
 FROM_ENGINE = ("piece", "day_weight", "calendar_day", "manual_line")
+COMMITTED = ("commitment", "commitment_before", "commitment_change")
 # What says when a row was written: its own moment, or that of the row of another table it belongs to.
 FOR_MARTS = {
     "settlement_run": "booked_at", "document": "settlement_run", "ledger_line": "settlement_run",
     "proposal": "created_at", "parked_line": "proposal", "gate_verdict": "judged_at",
     "quality_override": "decided_at", "quality_override_confirmation": "confirmed_at",
+    "invoice_payment": "settlement_run", "posting": "settlement_run",
 }  # fmt: skip
 
 
@@ -153,26 +156,49 @@ def _propose(
 def derive(
     con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, horizon: date, before: datetime | None = None
 ) -> dict[str, int]:
-    """Writes what the marts read beside the canonical tables: entitlement through the horizon's year, the ledger
-    and the register of municipalities. Returns rows by table.
+    """Writes what the marts read beside the canonical tables: entitlement through the horizon's year, commitments through
+    December of the year after next and what has changed in them since the horizon's month ended, the ledger and the
+    register of municipalities. Returns rows by table.
 
     With `before`, of the register only what was written before that moment (UTC without zone).
     """
-    bind(con, instance, engine, before=before or datetime.max)
-    settle.entitle(con, own_municipality=instance.municipality, through=date(horizon.year, 12, 1))
     con.execute(
         "CREATE SCHEMA IF NOT EXISTS settlement; CREATE SCHEMA IF NOT EXISTS ledger; CREATE SCHEMA IF NOT EXISTS reference"
     )
-    rows = {}
-    for table in FROM_ENGINE:
-        con.execute(f"CREATE OR REPLACE TABLE settlement.{table} AS FROM temp.{table}")
-        rows[f"settlement.{table}"] = con.execute(f"SELECT count(*) FROM settlement.{table}").fetchone()[0]
+    # What was known when the horizon's month ended was seen from the month before it.
+    bind(con, instance, engine, known_on=month_end(horizon))
+    _entitle(con, instance, "commitment_before", add_months(horizon, -1), commitment.last_month(horizon))
+    bind(con, instance, engine, before=before or datetime.max)
+    _entitle(con, instance, "commitment", horizon, commitment.last_month(horizon), date(horizon.year, 12, 1))
+    commitment.compare(con, known_month=horizon.replace(day=1), changed=bind_changed(con))
+    bind(con, instance, engine, before=before or datetime.max)  # the facts themselves again, not what was projected of them
+    rows = {
+        f"settlement.{table}": con.execute(f"SELECT count(*) FROM settlement.{table}").fetchone()[0]
+        for table in (*FROM_ENGINE, *COMMITTED)
+    }
     for table in FOR_MARTS:
         rows[f"ledger.{table}"] = _copy_register_table(con, engine, table, before)
     con.register("names", pa.table({"code": list(municipality_names()), "name": list(municipality_names().values())}))
     con.execute("CREATE OR REPLACE TABLE reference.municipality AS FROM names")
     con.unregister("names")
     return rows
+
+
+def _entitle(
+    con, instance: Instance, table: str, horizon: date, last_month: date, entitled_through: date | None = None
+) -> None:
+    """Keeps what is bound as commitments, with what is projected after the horizon's month, and its lines for the
+    comparison; with `entitled_through` also the engine's own tables up to that month."""
+    settle.entitle(con, own_municipality=instance.municipality, through=last_month)
+    commitment.keep(con, table)
+    if entitled_through:
+        for name in FROM_ENGINE:
+            through = f"WHERE delivery_month <= DATE '{entitled_through}'" if name in ("piece", "day_weight") else ""
+            con.execute(f"CREATE OR REPLACE TABLE settlement.{name} AS FROM temp.{name} {through}")
+    commitment.keep_lines(con, table)
+    bind_projected(con, horizon=horizon)
+    settle.entitle(con, own_municipality=instance.municipality, through=last_month, since=add_months(horizon, 1))
+    commitment.keep(con, table, is_projected=True)
 
 
 def dbt_variables(instance: Instance, horizon: date) -> dict[str, str]:

@@ -40,8 +40,8 @@ GIVEN = {
 ENGINE_KEPT = {"piece": "settlement.piece", "day_weight": "settlement.day_weight", "calendar_day": "settlement.calendar_day"}
 # Of a run's settings, and of what only chooses rows: no column of the platform.
 NO_COLUMN = {
-    "terms", "match_rule", "chosen_line", "approved", "laid_aside", "ordinary_word", "own_municipality", "run", "calendar_month", "claim_deadline", "allowed_late", "hold", "held", "set_aside",
-    "already_booked",
+    "terms", "match_rule", "chosen_line", "approved", "laid_aside", "ordinary_word", "own_municipality", "run", "calendar_month",
+    "claim_deadline", "allowed_late", "hold", "held", "set_aside", "already_booked",
 }  # fmt: skip
 ANY_MONTH, ANY_MUNICIPALITY, ANY_PROCESS = date(2024, 1, 1), "461", "mellemkommunal"
 
@@ -73,7 +73,8 @@ def _fingerprint() -> str:
     """The hash of all that decides the answer."""
     files = [p for p in DBT_PROJECT.rglob("*") if p.suffix in (".sql", ".yml") and dbt_build.TARGET not in p.parents]
     files += [*SQL.glob("*.sql"), *matching.SQL.glob("*.sql"), *contract.CONTRACTS.glob("*.yaml"), Path(__file__)]
-    files += [Path(module.__file__) for module in (conflicts, engine_input, invoice_input, invoices, translating, warehouse, models, opening, proposals)]
+    modules = (conflicts, engine_input, invoice_input, invoices, translating, warehouse, models, opening, proposals)
+    files += [Path(module.__file__) for module in modules]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(str(path).encode() + b"\0" + path.read_bytes())

@@ -9,7 +9,6 @@ pytest.register_assert_rewrite("driver")
 from driver import Platform  # noqa: E402  (its asserts explain themselves only when registered first)
 from postgres import either_platform, make_platform_on, postgres_server  # noqa: E402, F401
 
-
 # Modules whose tests share something that takes long to make: one worker makes it, and takes them all.
 TOGETHER = {
     "test_run", "test_dagster", "test_sources", "test_second_municipality", "test_reproduce", "test_landing", "test_source_matrix",

@@ -27,7 +27,8 @@ pytest_plugins = ["demo_instance"]
 
 APP = Path(__file__).parent.parent / "dashboards" / "app.py"
 PAGES = {
-    "Overblik": "overview", "Budgetopfølgning": "budget", "Belægning": "occupancy", "Afregning": "proposals",
+    "Overblik": "overview", "Budgetopfølgning": "budget", "Disponering": "commitments", "Belægning": "occupancy",
+    "Afregning": "proposals",
     "Borger": "citizen", "Datakvalitet": "quality",
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from dashboards import register_reading as reg
 from dashboards.published import Row
 from settlement.instance import Instance
 from settlement.ledger.models import SettlementRun
+from settlement.processes import INVOICES
 
 FORMATS = {
     "pdf": ("PDF", "application/pdf"),
@@ -111,9 +112,11 @@ def _documents(instance: Instance, engine, run_no: int) -> None:
 def _explain(instance: Instance, engine, run_no: int, number: str) -> None:
     """A booked line is explained by the proposal it was: the same lines and the same frozen facts."""
     with Session(engine) as session:
-        proposal_id = session.get(SettlementRun, run_no).proposal_id
-    if proposal_id is None:  # what an earlier system charged was not computed here
+        run = session.get(SettlementRun, run_no)
+    # What an earlier system charged was not computed here, and what an invoice is paid for stands beside the invoice.
+    if run.proposal_id is None or run.process == INVOICES.name:
         return
+    proposal_id = run.proposal_id
     lines = reg.document_lines(engine, run_no, number, parts.ROWS_SHOWN)
     explained.choose(instance, engine, lines, "amount", key="explain-booked", proposal_id=proposal_id)
 

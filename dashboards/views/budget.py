@@ -24,7 +24,8 @@ CHOSEN = """year(month) = $year AND (len($departments) = 0 OR list_contains($dep
 DEFINITION = (
     "Budget: oprindeligt budget, tillæg og overførsler; et årsbudget er fordelt ligeligt på 12 måneder, resten af "
     "ørerne i december. Forbrug: posteringer efter leverancemåned, ellers bogføringsmåned. Forventet: forbrug i "
-    "de færdigbogførte måneder, det disponerede (hvad de bevilgede ydelser koster) i resten. Disponeret rest: "
+    "de færdigbogførte måneder, det disponerede (hvad de bevilgede ydelser koster, leverede enheder fremskrevet) i resten. "
+    "Et kommende år er med, når det har et budget. Disponeret rest: "
     "forventet − forbrug. Afvigelse: forventet − budget; plus er merforbrug, minus er mindreforbrug. Indtægter er "
     "negative."
 )

@@ -16,7 +16,10 @@ side AS (
     UNION ALL
     SELECT month, account, department, 0, amount_oere, 0 FROM actual
     UNION ALL
-    SELECT month, account, department, 0, 0, amount_oere FROM {{ ref('int_commitment_month') }}
+    SELECT month, account, department, 0, 0, amount_oere
+    FROM {{ ref('int_commitment_month') }}
+    -- A coming year is followed up from when it has a budget; until then its commitments stand in commitment_month.
+    WHERE year(month) <= year({{ horizon() }}) OR year(month) IN (SELECT year FROM {{ ref('stg_budget') }})
 ),
 
 summed AS (

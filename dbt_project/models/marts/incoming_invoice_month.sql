@@ -1,8 +1,8 @@
 WITH
 line AS (
-    SELECT sender_cvr, kind, document_number, count(*) AS lines, count(*) FILTER (WHERE has_reference) AS lines_with_reference
+    SELECT document_id, count(*) AS lines, count(*) FILTER (WHERE has_reference) AS lines_with_reference
     FROM {{ ref('stg_incoming_invoice_line') }}
-    GROUP BY sender_cvr, kind, document_number
+    GROUP BY document_id
 )
 
 SELECT
@@ -16,11 +16,9 @@ SELECT
     CAST(coalesce(sum(line.lines), 0) AS BIGINT) AS lines,
     CAST(coalesce(sum(line.lines_with_reference), 0) AS BIGINT) AS lines_with_reference,
     {{ kroner('sum(invoice.net_oere)') }} AS net_amount,
+    {{ kroner('sum(invoice.allowance_oere)') }} AS allowance_amount,
     {{ kroner('sum(invoice.vat_oere)') }} AS vat_amount,
     {{ kroner('sum(invoice.payable_oere)') }} AS payable_amount
 FROM {{ ref('stg_incoming_invoice') }} AS invoice
-LEFT JOIN line
-    ON line.sender_cvr = invoice.sender_cvr
-    AND line.kind = invoice.kind
-    AND line.document_number = invoice.document_number
+LEFT JOIN line ON line.document_id = invoice.document_id
 GROUP BY date_trunc('month', invoice.issue_date), invoice.sender_cvr, invoice.currency
