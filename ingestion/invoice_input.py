@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from settlement.instance import Instance
 from settlement.invoices import decisions
 from settlement.invoices.terms import Terms, terms
-from settlement.ledger.models import InvoicePayment
+from settlement.ledger.models import InvoicePayment, SettlementRun
 
 _FROM_CANONICAL = {
     # An invoice was received on the day that its extract is dated, whenever the platform took it in; of a day, by the files' names.
@@ -51,7 +51,10 @@ def bind_invoices(
     with Session(engine) as session:
         decided = decisions.in_force(session, instance, before)
         rules = decisions.rules(session, before)
-        paid = session.execute(select(*(getattr(InvoicePayment, name) for name in _PAID))).all()
+        paid = session.execute(
+            select(*(getattr(InvoicePayment, name) for name in _PAID))
+            .join(SettlementRun, SettlementRun.run_no == InvoicePayment.run_no).where(SettlementRun.booked_at < before)
+        ).all()  # fmt: skip
     _table(con, "terms", [field.name for field in dataclasses.fields(Terms)], _TERMS_TYPES, [
         dataclasses.astuple(t) for t in terms(instance)
     ])  # fmt: skip

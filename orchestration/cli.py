@@ -15,6 +15,7 @@ from orchestration import (
     contract_command,
     hands,
     intake_commands,
+    invoice_commands,
     lineage_commands,
     quality_commands,
     worklist_commands,
@@ -54,11 +55,13 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--months", type=int, default=24, metavar="M", help="måneders historik")
     demo.add_argument("--until", type=arguments.month, metavar="ÅÅÅÅ-MM", help="sidste måned; ellers den seneste hele")
     demo.add_argument("--seed", type=int, default=1, metavar="S")
+    demo.add_argument("--invoices", type=int, default=460, metavar="N", help="højst så mange fakturaer og kreditnotaer")
     demo.add_argument(
         "--finance", choices=("opus", "prisme", "oes"), default="opus", help="kommunens økonomisystem"
     )
 
     intake_commands.add_commands(commands)
+    invoice_commands.add_commands(commands)
 
     command("run", _run, "alt, der venter: indlæsning, kontrol, forslag og marts")
 
@@ -165,7 +168,8 @@ def _demo(options) -> int:
     try:
         summary = write_demo(
             instance.landing, population=options.population, months=options.months, until=f"{until:%Y-%m}",
-            seed=options.seed, municipality=instance.municipality, finance=options.finance, reference=REFERENCE, progress=_say,
+            seed=options.seed, municipality=instance.municipality, finance=options.finance, invoices=options.invoices,
+            reference=REFERENCE, progress=_say,
         )  # fmt: skip
     except ValueError as out_of_range:
         raise UsageFault(str(out_of_range)) from out_of_range
@@ -348,7 +352,8 @@ def _exceptions(options) -> int:
 
     instance = open_instance()
     with open_warehouse(instance) as con:
-        count = write_rows(options.out, HEADER, current_exceptions(con, instance, open_register(instance)))
+        found = current_exceptions(con, instance, open_register(instance))
+        count = write_rows(options.out, HEADER, found, for_people=True)
     print(f"{count} undtagelser skrevet i {options.out}")
     return 0
 

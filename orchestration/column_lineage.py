@@ -287,10 +287,10 @@ def _canonical(fillings: Fillings) -> Iterator[TableNode]:
 
 def _beside(fillings: Fillings) -> Iterator[TableNode]:
     types = from_code()["types"]
-    origins_of = _of_booking() | _of_commitment() | _of_receipt(fillings)
+    origins_of = _of_booking() | _of_payment() | _of_commitment() | _of_receipt(fillings)
     described = {f"{s['source_name']}.{s['name']}": s["description"] for s in dbt_build.manifest()["sources"].values()}
     described["reference.account_rules"] = "One dated posting rule of the municipality's own reference/account_rules.csv."
-    elsewhere = ("canonical.", "ledger.", *ENGINE_MADE)
+    elsewhere = ("canonical.", "ledger.", "invoice.", *ENGINE_MADE)
     said = {
         name: (meaning, types[name], origins_of.get(name, {}))
         for name, meaning in described.items() if not name.startswith(elsewhere)
@@ -341,6 +341,26 @@ def _of_booking() -> dict[str, dict[str, list[Origin]]]:
             "source_row": [Origin("register.manual_line", "manual_id", manual, True)],
             "withdrawn": [Origin("register.manual_line", "withdraws", manual)],
         },
+    }  # fmt: skip
+
+
+def _of_payment() -> dict[str, dict[str, list[Origin]]]:
+    """What an invoice is paid for is what matching claimed; a posting is the sum of its document's lines."""
+    by = "settlement/invoices/payment.py"
+    claimed = ("service_line_id", "delivery_month", "price_oere", "account", "amount_oere", "found_by")
+    of_line = _copied("invoice.line_outcome", ("document_id", "line_number"), by)
+    lines = [Origin("register.ledger_line", c, BOOKING) for c in ("amount_oere", "vat_oere")]
+    return {
+        "register.invoice_payment": _copied("invoice.claim", claimed, by) | of_line | {
+            "invoiced_oere": [Origin("invoice.line_outcome", "amount_oere", by, True)],
+            "agreed_oere": [Origin("invoice.claim", "expected_oere", by, True)],
+            "vat_oere": [Origin("invoice.claim", c, by) for c in ("amount_oere", "vat_pct_e2")],
+            "run_no": [Origin("register.settlement_run", "run_no", by, True)],
+            "document_number": [Origin("register.document", "number", by, True)]},
+        "register.posting": {
+            "run_no": [Origin("register.settlement_run", "run_no", BOOKING, True)],
+            "document_number": [Origin("register.document", "number", BOOKING, True)],
+            "account": [Origin("register.ledger_line", "account", BOOKING)], "amount_oere": lines},
     }  # fmt: skip
 
 
@@ -445,6 +465,9 @@ def _once(origins: Iterable[Origin]) -> list[Origin]:
 def _from_sql() -> Iterator[TableNode]:
     types, origins = from_code()["types"], from_code()["origins"]
     made = {name: (meaning, f"{ENGINE}/{step}.sql", {}) for name, (meaning, step) in ENGINE_MADE.items()}
+    for source in dbt_build.manifest()["sources"].values():
+        if source["source_name"] == "invoice":
+            made[f"invoice.{source['name']}"] = (source["description"], f"settlement/invoices/sql/{source['name']}.sql", {})
     for node in dbt_build.manifest()["nodes"].values():
         if node["resource_type"] == "model":
             path = f"{dbt_build.DBT_PROJECT.name}/{node['original_file_path']}"

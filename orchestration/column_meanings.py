@@ -1,6 +1,7 @@
 """What columns hold that no contract, mapping or dbt model describes: by column, or by table and column where they differ."""
 
 MEANINGS = {
+    "posting_id": "number of the posting",
     # receipt and quarantine
     "raw.load.system": "systems the files of the load came from",
     "received_by": "who or what received the load",

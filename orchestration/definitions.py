@@ -3,7 +3,6 @@
 import dagster as dg
 
 from orchestration.assets.ingestion import ingestion, landing_specs
-from orchestration.assets.invoices import matches
 from orchestration.assets.marts import models, published
 from orchestration.assets.settlement import booked_runs, delivered_files, for_marts, monthly_proposal, proposals
 from orchestration.automation import (
@@ -21,8 +20,7 @@ from orchestration.platform import Platform, sentences
 
 defs = dg.Definitions(
     assets=[
-        *landing_specs(), ingestion, *proposals, monthly_proposal, booked_runs, delivered_files, for_marts, matches, models,
-        published,
+        *landing_specs(), ingestion, *proposals, monthly_proposal, booked_runs, delivered_files, for_marts, models, published,
     ],  # fmt: skip
     asset_checks=[gates_of_loads],
     jobs=[pipeline, deliveries, monthly, outbox],

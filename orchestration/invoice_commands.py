@@ -30,7 +30,7 @@ def _pay(options) -> int:
     from sqlalchemy.orm import Session
 
     from ingestion.warehouse import open_warehouse
-    from orchestration.invoices import pay_invoices
+    from orchestration.pipeline import pay_invoices
     from settlement.instance import open_instance
     from settlement.ledger.delivery import deliver
     from settlement.ledger.lines_file import money_text

@@ -1,4 +1,4 @@
-"""Incoming invoices, step by step: matched with what is known now, kept for the marts, and paid."""
+"""Incoming invoices matched with what is known now, and kept for the marts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from sqlalchemy import Engine
 
 from ingestion.engine_input import bind
 from ingestion.invoice_input import bind_invoices
-from orchestration.pipeline import last_load_id
 from settlement.engine import settle
 from settlement.instance import Instance
-from settlement.invoices import matching, payment
-from settlement.ledger.models import SettlementRun
+from settlement.invoices import matching
 
 # What the marts read of a matching: table of `matching.STEPS` → its columns kept.
 KEPT = {
@@ -50,14 +48,3 @@ def keep_matches(
         con.execute(f"CREATE OR REPLACE TABLE invoice.{table} AS SELECT {columns} FROM temp.{table}")
         (rows[f"invoice.{table}"],) = con.execute(f"SELECT count(*) FROM invoice.{table}").fetchone()
     return rows
-
-
-def pay_invoices(
-    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, booking_date: date, user_name: str
-) -> SettlementRun | None:
-    """Matches anew and pays what is approved; None where nothing is. Raises what `payment.pay` raises."""
-    head = payment.matched_head(engine)
-    match_invoices(con, instance, engine)
-    return payment.pay(
-        instance, engine, con, head=head, booking_date=booking_date, user_name=user_name, last_load_id=last_load_id(instance)
-    )

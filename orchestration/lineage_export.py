@@ -22,6 +22,7 @@ LAYERS = {
     "canonical": ("Kanonisk", "det, der er kendt nu, efter kontrol"),
     "reference": ("Reference", "daterede registre og regler"),
     "settlement": ("Beregning", "hvad ydelserne er værd, og hvad en kørsel ville bogføre"),
+    "invoice": ("Fakturaer", "hvad indkomne fakturaer er matchet med"),
     "register": ("Register", "forslag, bogførte linjer og bilag; ændres aldrig"),
     "ledger": ("Register til rapporter", "registerets tabeller, som dbt læser dem"),
     "staging": ("Forberedelse", "dbt: én visning pr. kilde"),

@@ -21,12 +21,14 @@ from ingestion.effect import effect_of
 from ingestion.engine_input import bind, bind_changed, bind_parties, bind_projected
 from ingestion.quality import judge_loads
 from ingestion.receiving import FileReport, receive
+from orchestration.invoices import keep_matches, match_invoices
 from settlement import commitment
 from settlement.engine import settle
 from settlement.engine.calendar import add_months, month_end
 from settlement.instance import Instance
+from settlement.invoices import payment
 from settlement.ledger import bulk, extracts
-from settlement.ledger.models import GateVerdict, Proposal, relation
+from settlement.ledger.models import GateVerdict, Proposal, SettlementRun, relation
 from settlement.ledger.opening import book_opening_entries
 from settlement.ledger.proposals import propose, propose_withdrawal
 from settlement.ledger.register import now, writing
@@ -153,12 +155,23 @@ def _propose(
     )  # fmt: skip
 
 
+def pay_invoices(
+    con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, booking_date: date, user_name: str
+) -> SettlementRun | None:
+    """Matches every incoming invoice anew and pays what is approved; None where nothing is. Raises what `payment.pay` raises."""
+    head = payment.matched_head(engine)
+    match_invoices(con, instance, engine)
+    return payment.pay(
+        instance, engine, con, head=head, booking_date=booking_date, user_name=user_name, last_load_id=last_load_id(instance)
+    )
+
+
 def derive(
     con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, horizon: date, before: datetime | None = None
 ) -> dict[str, int]:
     """Writes what the marts read beside the canonical tables: entitlement through the horizon's year, commitments through
-    December of the year after next and what has changed in them since the horizon's month ended, the ledger and the
-    register of municipalities. Returns rows by table.
+    December of the year after next and what has changed in them since the horizon's month ended, incoming invoices as they
+    match, the ledger and the register of municipalities. Returns rows by table.
 
     With `before`, of the register only what was written before that moment (UTC without zone).
     """
@@ -176,6 +189,7 @@ def derive(
         f"settlement.{table}": con.execute(f"SELECT count(*) FROM settlement.{table}").fetchone()[0]
         for table in (*FROM_ENGINE, *COMMITTED)
     }
+    rows |= keep_matches(con, instance, engine, before=before or datetime.max)
     for table in FOR_MARTS:
         rows[f"ledger.{table}"] = _copy_register_table(con, engine, table, before)
     con.register("names", pa.table({"code": list(municipality_names()), "name": list(municipality_names().values())}))

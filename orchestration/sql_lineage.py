@@ -93,7 +93,6 @@ def _read() -> dict:
             con.execute(proposals.PARKED_LINE)
             engine_input.bind_parties(con, instance, ANY_MONTH)
             types, origins = _of_engine(con)
-            invoices.keep_matches(con, instance, register)
             origins |= _of_matching(con)
         register.dispose()
         compiled = dbt_build.compiled_models(dbt_variables(instance, ANY_MONTH), instance.warehouse)

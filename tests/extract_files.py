@@ -80,11 +80,15 @@ class Sheet:
 
     def _xml(self, encoding: str) -> bytes:
         record = self.layout.record.split("|")[0]
-        outside = {c[1:]: self.rows[0].get(c) for c in self.columns if c.startswith("/") and self.rows}
+        root = "extract"
+        if self.layout.root:  # of an invoice the root, its lines and their quantity go by one name
+            root = self.rows[0]["/"] if self.rows else self.layout.root.split("|")[0]
+            record = next(name for name in self.layout.record.split("|") if name.startswith(root))
+        outside = {c[1:]: self.rows[0].get(c) for c in self.columns if c.startswith("/") and c != "/" and self.rows}
         inside = [{c: row.get(c) for c in self.columns if not c.startswith("/")} for row in self.rows]
         records = "".join(f"<{record}>{_elements(row)}</{record}>\n" for row in inside)
         declared = f'<?xml version="1.0" encoding="{self.encoding}"?>\n'
-        return f"{declared}<extract>{_elements(outside)}\n{records}</extract>\n".encode(encoding or self.encoding)
+        return f"{declared}<{root}>{_elements(outside)}\n{records}</{root}>\n".encode(encoding or self.encoding)
 
     def _json(self, encoding: str) -> bytes:
         document: dict = {"system": self.system}
@@ -109,7 +113,7 @@ def _nested(row: Row) -> dict:
 
 def _elements(row: Row) -> str:
     """The elements of paths, those with attributes (`a/@b`) included."""
-    row = {path: value for path, value in row.items() if value is not None}
+    row = {path.removesuffix("*"): value for path, value in row.items() if value is not None}
     attributes = {path: value for path, value in row.items() if "/@" in path}
 
     def written(tree: dict, above: str) -> str:
@@ -210,7 +214,7 @@ def fresh_row(sheet: Sheet) -> Row | None:
     row, mark = dict(sheet.rows[-1]), f"NY{sheet.layout.dataset}"
     for target in sheet.taken(row):
         own = [c for c in contract_for_file(target.loader_file).key_columns if c.loader in target.columns and not c.parent]
-        own = [c for c in own if not target.columns[c.loader].needs[0].startswith("/")]  # the document's own key stays
+        own = [c for c in own if target.columns[c.loader].needs]  # a document's own key is made of its bytes
         if not own:
             continue
         column = min(own, key=lambda c: EASY.index(c.type) if c.type in EASY else len(EASY))
@@ -234,11 +238,10 @@ def key_texts(sheet: Sheet, target: TargetMapping, row: Row) -> tuple:
 
 def unlike(sheet: Sheet, most: int) -> Sheet:
     """At most so many rows whose keys all differ, the latest word on each."""
-    whole = sheet.layout.dataset == "oioubl"  # every line tells the document's own facts
-    if whole:
-        documents: dict[str | None, list[Row]] = {}
+    if sheet.layout.root:  # every line tells the document's own facts
+        documents: dict[tuple, list[Row]] = {}
         for row in sheet.rows:
-            documents.setdefault(row["/ID"], []).append(row)
+            documents.setdefault(tuple(row[c] for c in sheet.columns if c.startswith("/")), []).append(row)
         return replace(sheet, rows=max(documents.values(), key=len)[:most])
     seen: set[tuple] = set()
     rows = []

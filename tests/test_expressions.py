@@ -172,3 +172,54 @@ def test_hours_from_minutes_and_kroner_from_oere():
     assert [told for told, _ in told_and_read(half, "signed_money", ["1", "-1", "3"])] == ["0.01", "-0.01", "0.02"]
     whole = ColumnRule("c", number=NumberRule(factor=Fraction(1, 2)))
     assert told_and_read(whole, "integer", ["5", "4"]) == [("3", 3), ("2", 2)]
+
+
+PLAIN = st.one_of(
+    st.decimals(min_value=-(10**14), max_value=10**14, places=9, allow_nan=False).map(str),
+    st.decimals(min_value=-9999, max_value=9999, places=2, allow_nan=False).map(lambda d: str(d).replace(".", ",")),
+    st.integers(-(10**12), 10**12).map(str), st.sampled_from(["", "0", "-0", "1", "1.000", "+7", "x", "1e3", "1.", ".5", " 2 "]),
+)  # fmt: skip
+
+
+def exact(cell: str) -> Fraction | None:
+    """A plain number, None where it is none."""
+    cell = cell.strip().replace(",", ".")
+    return Fraction(cell) if re.fullmatch(r"[+-]?[0-9]{1,15}(\.[0-9]{1,9})?", cell) else None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(PLAIN, PLAIN), min_size=1, max_size=60))
+def test_a_number_per_one_and_less_another(pairs):
+    numbers, others = ([pair[i] for pair in pairs] for i in (0, 1))
+    for number, other, (told, read) in zip(
+        numbers, others, told_and_read(ColumnRule("c", per="m"), "exact", numbers, others), strict=True
+    ):  # fmt: skip
+        value, base = exact(number), exact(other)
+        if not number.strip() or not other.strip() or re.fullmatch("1([.,]0*)?", other.strip()):
+            assert told == number.strip()
+        elif value is None or base is None or base <= 0:
+            assert read is None, (number, other, told)
+        elif abs(half := half_away(value / base, 10)) < 2**63:
+            assert read == half, (number, other, told)
+    for number, other, (told, read) in zip(
+        numbers, others, told_and_read(ColumnRule("c", less="m"), "signed_money", numbers, others), strict=True
+    ):  # fmt: skip
+        if not number.strip() and not other.strip():
+            assert told == ""
+            continue
+        values = [exact(cell if cell.strip() else "0") for cell in (number, other)]
+        if None in values:
+            assert read is None, (number, other, told)
+        else:
+            assert read == half_away(values[0] - values[1], 2), (number, other, told)
+
+
+def test_texts_joined_cut_and_chosen():
+    CON.execute("CREATE OR REPLACE TEMP TABLE texts (a VARCHAR, b VARCHAR, _file_hash VARCHAR)")
+    CON.executemany("INSERT INTO texts VALUES (?, ?, 'f0')", [(" DK1 ", "b"), ("", "DKDK2"), (None, None), ("dk3", "b")])
+    told = [
+        ColumnRule(joined=("a", "b")), ColumnRule("b", without_prefix="DK"), ColumnRule(first_of=("a", "b"), without_prefix="DK"),
+        ColumnRule(file="sha256"),
+    ]  # fmt: skip
+    found = CON.execute(f"SELECT {', '.join(expression(rule, None) for rule in told)} FROM texts").fetchall()
+    assert found == [("DK1; b", "b", "1", "f0"), ("DKDK2", "DK2", "DK2", "f0"), ("", "", "", "f0"), ("dk3; b", "b", "dk3", "f0")]

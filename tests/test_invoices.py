@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from ingestion.quality import judge_loads
 from ingestion.receiving import receive
 from ingestion.warehouse import open_warehouse
-from orchestration.invoices import match_invoices, pay_invoices
+from orchestration.invoices import match_invoices
+from orchestration.pipeline import pay_invoices
 from settlement.faults import Fault, StateFault
 from settlement.instance import open_instance
 from settlement.invoices import decisions

@@ -14,7 +14,7 @@ from test_crash import Registers, _stopped
 from test_invoices import FACTS, PAID_ON, House
 
 from ingestion.warehouse import open_warehouse
-from orchestration.invoices import pay_invoices
+from orchestration.pipeline import pay_invoices
 from settlement.ledger.booking import heads_file, kept_heads
 from settlement.ledger.delivery import deliver
 from settlement.ledger.models import Document, InvoicePayment, OutboxItem, SettlementRun

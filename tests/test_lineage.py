@@ -82,6 +82,8 @@ def test_a_column_without_origin_is_given_by_what_makes_it():
     assert given.pop("process") == {"settlement.proposal"}  # which one is asked for
     assert given.pop("source_file") == {"settlement.manual_line"}  # «manuel»: it is of no file
     assert all(table.startswith("canonical.") for table in given.pop("withdrawn"))  # no mapping fills `slet`
+    for column in ("lines", "found_by", "is_held", "is_all"):  # of counting and choosing alone
+        assert {table.partition(".")[0] for table in given.pop(column)} == {"invoice"}
     assert not given
 
 

@@ -462,6 +462,7 @@ def test_every_identity_can_fail(built, mart, target, tmp_path):
             "UPDATE marts.incoming_invoice_month SET payable_amount = payable_amount + 0.01",
             "DELETE FROM marts.register_event_month WHERE kind = 'doed'",
             "UPDATE marts.eldercare_month SET delivered_units = delivered_units + 1",
+            "UPDATE marts.invoice_payment SET paid_dkk = net_dkk + 0.01",
             "UPDATE marts.commitment_month SET remaining_dkk = remaining_dkk + 0.01 WHERE month = '2026-05-01'",
             "UPDATE marts.commitment_change SET change_dkk = change_dkk + 0.01, closing_dkk = closing_dkk + 0.01",
         ):

@@ -1,4 +1,1 @@
-SELECT document_id, line_number, sum(amount_oere) AS paid_oere, any_value(invoiced_oere) AS invoiced_oere
-FROM {{ ref('stg_invoice_payment') }}
-GROUP BY document_id, line_number
-HAVING abs(sum(amount_oere)) > abs(any_value(invoiced_oere))
+SELECT document_id, net_dkk, paid_dkk FROM {{ ref('invoice_payment') }} WHERE abs(paid_dkk) > abs(net_dkk)

@@ -30,6 +30,19 @@ PARTIES = [warehouse_key("canonical", table) for table in ("counterparty", "depa
 PIECE, DAY_WEIGHT, CALENDAR, MANUAL = (warehouse_key("settlement", table) for table in FROM_ENGINE)
 COMMITMENT, BEFORE, CHANGE = (warehouse_key("settlement", table) for table in COMMITTED)
 MUNICIPALITY = warehouse_key("reference", "municipality")
+INVOICES = [
+    warehouse_key("canonical", table)
+    for table in ("incoming_invoice", "incoming_invoice_line", "citizen", "citizen_status", "citizen_residence", "department")
+]
+OUTCOME = warehouse_key("invoice", "invoice_outcome")
+MATCHED = {
+    "invoice_outcome": "One invoice or credit note: its outcome, the reason that weighs most, what may be paid of it now.",
+    "line_outcome": "One line of an invoice: what matching says of it.",
+    "claim": "One line of an invoice × service line × month × price × account that it is to be paid for.",
+    "fit": "One line of an invoice × service line × month × price × account that it may be for.",
+    "charged": "One line of an invoice that is neither paid, set aside nor of a duplicate, with the days it charges.",
+    "remaining": "One service line × month that an invoice may be for: agreed, booked and left.",
+}
 
 booked_runs = dg.AssetSpec(
     BOOKED, group_name="ledger", owners=[SETTLEMENT], kinds={"sqlite"},
@@ -129,6 +142,11 @@ def _for_marts_specs() -> Iterator[dg.AssetSpec]:
     for key, description in descriptions.items():
         yield dg.AssetSpec(key, description=description, deps=deps[key], group_name="settlement", owners=[SETTLEMENT],
                            kinds={"duckdb", "sql"}, metadata=column_metadata(f"settlement.{key.path[-1]}"))  # fmt: skip
+    for table, description in MATCHED.items():
+        yield dg.AssetSpec(
+            warehouse_key("invoice", table), group_name="settlement", owners=[SETTLEMENT], kinds={"duckdb", "sql"},
+            deps=[*INVOICES, *ENGINE_INPUTS, BOOKED], description=description, metadata=column_metadata(f"invoice.{table}"),
+        )  # fmt: skip
     for table in FOR_MARTS:
         yield dg.AssetSpec(
             warehouse_key("ledger", table), group_name="ledger", owners=[SETTLEMENT], kinds={"duckdb"},
@@ -147,7 +165,7 @@ SPECS = list(_for_marts_specs())  # parents before children, as they are reporte
 @dg.multi_asset(
     name="for_marts", specs=SPECS, pool=WRITER,
     description="Entitlement through the year of the last month that is over, commitments through the year after next, and "
-    "copies of the register's tables.",
+    "incoming invoices as they match, and copies of the register's tables.",
 )  # fmt: skip
 def for_marts(context: dg.AssetExecutionContext, platform: Platform):
     with telling():
@@ -171,6 +189,10 @@ def _metadata(con: duckdb.DuckDBPyConnection, key: dg.AssetKey) -> dict:
             "SELECT process, sum(amount_oere)::BIGINT FROM settlement.piece GROUP BY ALL ORDER BY 1"
         ).fetchall()
         metadata |= {f"entitled {process} (kr.)": kroner(amount) for process, amount in sums}
+    if key == OUTCOME:
+        outcomes = con.execute("SELECT outcome, count(*), sum(pay_oere)::BIGINT FROM invoice.invoice_outcome GROUP BY 1").fetchall()
+        metadata |= {"outcomes": {outcome: count for outcome, count, _ in sorted(outcomes)}}
+        metadata |= {"ready (kr.)": kroner(sum(ready or 0 for *_, ready in outcomes))}
     return metadata
 
 

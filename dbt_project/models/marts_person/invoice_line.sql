@@ -10,7 +10,7 @@ SELECT
     coalesce(charged.item_words, '') AS item_words,
     CAST(line.quantity_e10 * CAST(0.0000000001 AS DECIMAL(12, 10)) AS DECIMAL(28, 10)) AS quantity,
     coalesce(line.unit_code, '') AS unit_code,
-    CAST(line.price_e10 * CAST(0.0000000001 AS DECIMAL(12, 10)) AS DECIMAL(28, 10)) AS price_dkk,
+    CAST(line.price_e10 * CAST(0.0000000001 AS DECIMAL(12, 10)) AS DECIMAL(28, 10)) AS unit_price,
     {{ kroner('outcome.amount_oere') }} AS amount_dkk,
     {{ kroner('outcome.expected_oere') }} AS expected_dkk,
     {{ kroner('coalesce(outcome.pay_oere, 0)') }} AS pay_dkk,

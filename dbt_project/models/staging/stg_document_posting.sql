@@ -1,1 +1,0 @@
-SELECT run_no, document_number, account, side, amount_oere FROM {{ source('ledger', 'posting') }}
