@@ -36,7 +36,8 @@ class ReceivedFile:
 class Load:
     """One load: files judged together. `dated` is the extract date, or the receipt's for loader folders.
 
-    A load without files undoes the one that `undoes` names, for a reason.
+    A load without files undoes the one that `undoes` names, for a reason. `packed` are the zips that files of it came out of,
+    those of which it has everything that no earlier load had.
     """
 
     load_id: int
@@ -46,6 +47,7 @@ class Load:
     files: tuple[ReceivedFile, ...]
     undoes: int = 0
     reason: str = ""
+    packed: tuple[ReceivedFile, ...] = ()
 
     @property
     def systems(self) -> list[str]:
@@ -64,16 +66,19 @@ def loads(instance: Instance) -> list[Load]:
     if not manifest.exists():
         return []
     entries = [json.loads(line) for line in manifest.read_text(encoding="utf-8").splitlines()]
-    return [Load(**{**e, "files": tuple(ReceivedFile(**f) for f in e["files"])}) for e in entries]
+    listed = [{**e, **{part: tuple(ReceivedFile(**f) for f in e.get(part, ())) for part in ("files", "packed")}} for e in entries]
+    return [Load(**entry) for entry in listed]
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def keep(instance: Instance, system: str, name: str, path: Path) -> ReceivedFile:
     """Copies a file into the archive under its hash; the same bytes are kept once."""
-    digest = hashlib.sha256()
-    with path.open("rb") as handle:
-        while chunk := handle.read(1 << 20):
-            digest.update(chunk)
-    received = ReceivedFile(system, name, digest.hexdigest(), path.stat().st_size)
+    received = ReceivedFile(system, name, sha256_of(path), path.stat().st_size)
     target = archived_path(instance, received.sha256)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +90,7 @@ def keep(instance: Instance, system: str, name: str, path: Path) -> ReceivedFile
 
 def forget(instance: Instance, files: Sequence[ReceivedFile]) -> None:
     """Removes the bytes of files that no load has: of what was only looked at nothing is kept."""
-    received = {file.sha256 for load in loads(instance) for file in load.files}
+    received = {file.sha256 for load in loads(instance) for file in (*load.files, *load.packed)}
     for file in files:
         if file.sha256 not in received:
             archived_path(instance, file.sha256).unlink(missing_ok=True)
@@ -126,8 +131,9 @@ def now() -> datetime:
 
 
 def next_load(
-    instance: Instance, received_by: str, dated: str, files: Sequence[ReceivedFile], undoes: int = 0, reason: str = ""
-) -> Load:
+    instance: Instance, received_by: str, dated: str, files: Sequence[ReceivedFile], undoes: int = 0, reason: str = "",
+    packed: Sequence[ReceivedFile] = (),
+) -> Load:  # fmt: skip
     """The load that these files would be, not in the manifest yet. Recorded time never goes back, whatever the clock does."""
     before = loads(instance)
     return Load(
@@ -138,6 +144,7 @@ def next_load(
         files=tuple(files),
         undoes=undoes,
         reason=reason,
+        packed=tuple(packed),
     )
 
 

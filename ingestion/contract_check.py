@@ -16,7 +16,7 @@ import duckdb
 from ingestion import archive
 from ingestion.contract import Contract, contract_for_file, contracts
 from ingestion.drift import CODE, NEW, RENAMED, RETYPED, Drift, Use, alike, drift_of, filled_sql, unread_sql
-from ingestion.expressions import ColumnRule, name
+from ingestion.expressions import FILE_HASH, ColumnRule, name
 from ingestion.extracts import columns_seen, read_extract
 from ingestion.layouts import DELTA, FileMapping, SourceColumn, SourceMapping, TargetMapping, target_select
 from ingestion.mapping import load_mappings
@@ -150,7 +150,8 @@ def _checked(
         read, faulty, first_faulty = con.execute(
             "SELECT count(*), count(_fault), min(_row) FILTER (_fault IS NOT NULL) FROM rows"
         ).fetchone()
-        con.execute("CREATE VIEW sound AS SELECT * FROM rows WHERE _fault IS NULL")
+        digest = archive.sha256_of(path)
+        con.execute(f"CREATE VIEW sound AS SELECT *, '{digest}' AS {FILE_HASH} FROM rows WHERE _fault IS NULL")
         found = drift_of(con, "sound", mapping, columns)
         refused = list(_refused(con, mapping, [c for c in mapping.columns if c in columns], found))
     said = [*sentences, *([remark] if remark else []), f"{read} {'række' if read == 1 else 'rækker'} læst."]
@@ -187,7 +188,7 @@ def _rows_told(count: int, first: int) -> str:
 def _rows(path: Path, mapping: FileMapping) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str], str]]:
     """The file's rows in a table of texts, the columns it has, and what the reader remarked."""
     table, columns = _opened(path, mapping)
-    ours = ("_file", "_row", "_fault")
+    ours = ("_file", "_row", "_fault", FILE_HASH)
     names = [f"{c}_" if c.lower() in ours else c or f"kolonne {i}" for i, c in enumerate(table.columns, 1)]
     con = duckdb.connect()
     try:

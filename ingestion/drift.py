@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
+from functools import cache
 
 import duckdb
 import pyarrow as pa
@@ -27,7 +28,7 @@ DATES = (
 MONTHS = ("%Y-%m", "%Y%m", "%m-%Y", "%m/%Y", "%m.%Y", "%Y/%m", "%Y.%m", "%m%Y", *DATES)
 NUMBERS = ((",", "."), (".", ","), (",", " "), (",", "'"), (".", " "), (".", "'"))
 # What a declared column's cells are held against where no loader column says it.
-DECLARED = {"number": "signed_quantity", "date": "date", "month": "month"}
+DECLARED = {"number": "exact", "date": "date", "month": "month"}
 RETYPED_SHARE = 0.5  # of the filled cells that cannot be read
 FITTING_SHARE = 0.95  # of a column's filled cells that another reading, or another column's, must fit
 LIKE_ENOUGH = 0.5
@@ -79,13 +80,19 @@ def drift(
     mapping: FileMapping, columns: Sequence[str], sample: Mapping[str, pa.ChunkedArray | Sequence[str | None]]
 ) -> list[Drift]:  # fmt: skip
     """How a file with these columns differs from its layout, by some of its rows: the texts of each column read."""
-    con = duckdb.connect()
+    con = _scratch().cursor()
     try:
         con.register("sample", pa.table({column: pa.chunked_array(_chunks(cells)) for column, cells in sample.items()}))
-        con.execute("CREATE TABLE rows AS SELECT *, '' AS _file, row_number() OVER () AS _row FROM sample")
+        con.execute("CREATE TEMP TABLE rows AS SELECT *, '' AS _file, row_number() OVER () AS _row FROM sample")
         return drift_of(con, "rows", mapping, columns)
     finally:
         con.close()
+
+
+@cache
+def _scratch() -> duckdb.DuckDBPyConnection:
+    """A database in memory whose cursors each have tables of their own: to open one takes longer than to look at a file."""
+    return duckdb.connect()
 
 
 def _chunks(cells: pa.ChunkedArray | Sequence[str | None]) -> list[pa.Array]:

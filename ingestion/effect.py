@@ -11,10 +11,10 @@ import duckdb
 from sqlalchemy import Engine
 
 from ingestion import archive
-from ingestion.applying import UnreadableFile, apply_load
+from ingestion.applying import UnreadableFiles, apply_load
 from ingestion.contract import contracts
 from ingestion.engine_input import bind
-from ingestion.receiving import FileReport, reports
+from ingestion.receiving import FileReport, reports, unreadable_reports
 from settlement.engine import settle
 from settlement.instance import Instance
 
@@ -92,9 +92,9 @@ def _effect(con, instance: Instance, engine: Engine, through: date, dated: str, 
             _worth(con, instance, engine, through, "worth_after")
             processes = tuple(ProcessEffect(*row) for row in con.execute(_PROCESSES).fetchall())
             return Effect((*reports(con, load.load_id), *unreadable), refused, tables, processes)
-        except UnreadableFile as fault:
-            unreadable.append(FileReport(fault.file.name, fault=str(fault), sha256=fault.file.sha256, system=fault.file.system))
-            kept.remove(fault.file)
+        except UnreadableFiles as found:
+            unreadable += unreadable_reports(found)
+            kept = [file for file in kept if file not in found.sentences]
         finally:
             con.execute("ROLLBACK")
 

@@ -21,7 +21,9 @@ DIRECTIVES = {
 }  # fmt: skip
 DIRECTIVE = re.compile(r"%-?.?")
 # Decimals of the types that hold numbers, and so of what is computed for them.
-DECIMALS = {"money": 2, "signed_money": 2, "percent": 2, "quantity": 4, "signed_quantity": 4, "integer": 0}
+DECIMALS = {"money": 2, "signed_money": 2, "percent": 2, "quantity": 4, "signed_quantity": 4, "exact": 10, "integer": 0}
+# What a raw row has beside its own cells: the SHA-256 of the file it came in.
+FILE_HASH = "_file_hash"
 # With so many digits before and after the decimal sign, and factors of so many, a product stays inside 128 bits.
 WHOLE_DIGITS, DECIMAL_DIGITS, LARGEST_FACTOR = 15, 9, 10**9
 
@@ -51,9 +53,10 @@ class NumberRule:
 
 @dataclass(frozen=True)
 class ColumnRule:
-    """How one loader column is filled: by one of `column`, `value`, `template` and `first_of`.
+    """How one loader column is filled: by one of `column`, `value`, `template`, `first_of`, `joined` and `file`.
 
-    Of `values`, `date`, `month`, `number` and `part` (place from 1, length), one at most says how the column is read.
+    Of `values`, `date`, `month`, `number`, `part` (place from 1, length), `per` and `less` (another column: the number divided
+    by it, or less it), one at most says how the column is read. `without_prefix` is cut off a column's or first_of's beginning.
     """
 
     column: str | None = None
@@ -62,17 +65,22 @@ class ColumnRule:
     month: str | None = None
     number: NumberRule | None = None
     part: tuple[int, int] | None = None
+    per: str | None = None
+    less: str | None = None
     value: str | None = None
     template: str | None = None
     first_of: tuple[str, ...] = ()
+    joined: tuple[str, ...] = ()
+    without_prefix: str = ""
+    file: str | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:
         """The extract columns this rule reads."""
         if self.column is not None:
-            mark = self.number.negative if self.number else None
-            return (self.column, mark.column) if mark else (self.column,)
-        return tuple(PLACEHOLDER.findall(self.template)) if self.template is not None else self.first_of
+            mark = self.number.negative.column if self.number and self.number.negative else None
+            return (self.column, *(beside for beside in (mark, self.per, self.less) if beside))
+        return tuple(PLACEHOLDER.findall(self.template)) if self.template is not None else self.first_of or self.joined
 
 
 def name(column: str) -> str:
@@ -91,14 +99,18 @@ def expression(rule: ColumnRule, target: Column | None) -> str:
     """SQL text of the loader column `target` (None: the column slet) over a raw table of VARCHAR columns."""
     if rule.value is not None:
         return _text(rule.value)
+    if rule.file:
+        return FILE_HASH
     if rule.template is not None:
         parts = [_cell(part) if odd else _text(part) for odd, part in _split(rule.template) if part]
         some_empty = " OR ".join(f"{_cell(column)} = ''" for column in rule.needs)
         return f"CASE WHEN {some_empty} THEN '' ELSE {' || '.join(parts)} END"
-    if rule.first_of:
-        filled = [f"nullif({_cell(column)}, '')" for column in rule.first_of]
-        return f"coalesce({', '.join(filled)}, '')"
-    cell = _cell(rule.column)
+    if rule.joined:
+        return f"concat_ws('; ', {', '.join(map(_filled, rule.joined))})"
+    cell = f"coalesce({', '.join(map(_filled, rule.first_of))}, '')" if rule.first_of else _cell(rule.column)
+    if rule.without_prefix:
+        begins, rest = f"starts_with({cell}, {_text(rule.without_prefix)})", f"substr({cell}, {len(rule.without_prefix) + 1})"
+        return f"CASE WHEN {begins} THEN {rest} ELSE {cell} END"
     if rule.values:
         cases = " ".join(f"WHEN {_text(code)} THEN {_text(meaning)}" for code, meaning in rule.values)
         return f"CASE {cell} {cases} ELSE {cell} END"
@@ -109,6 +121,10 @@ def expression(rule: ColumnRule, target: Column | None) -> str:
         moment = f"try_strptime({cell}, {_text(layout)})"
         fits = f"regexp_full_match({cell}, {_text(date_pattern(layout))})"
         return _where_it_fits(fits, f"strftime({moment}, '{'%Y-%m-%d' if rule.date else '%Y-%m'}')", cell, target)
+    if rule.per:
+        return _per(cell, _cell(rule.per), target)
+    if rule.less:
+        return _less(cell, _cell(rule.less), target)
     return _number(rule.number, cell, target) if rule.number else cell
 
 
@@ -137,14 +153,50 @@ def _number(rule: NumberRule, cell: str, target: Column) -> str:
     if rule.factor == 1:
         return _where_it_fits(fits, f"CASE WHEN {negative} THEN '-' ELSE '' END || {size}", cell, target)
     places, scale = DECIMALS[target.type], 10**DECIMAL_DIGITS
-    # Whole and decimals apart, for DuckDB reads a wide decimal from text thirty times slower.
-    whole, decimals = (f"split_part(replace({size}, ',', '.'), '.', {part})" for part in (1, 2))
-    exact = f"TRY_CAST({whole} AS BIGINT)::HUGEINT * {scale} + TRY_CAST(rpad({decimals}, {DECIMAL_DIGITS}, '0') AS BIGINT)"
     over, under = rule.factor.numerator * 10**places, rule.factor.denominator * scale
-    doubled = f"2 * ({exact}) * {over}::HUGEINT"
+    doubled = f"2 * ({_exact(size)}) * {over}::HUGEINT"
     rounded = f"({doubled} + {under}::HUGEINT) // {2 * under}::HUGEINT * CASE WHEN {negative} THEN -1 ELSE 1 END"
     unit = f"0.{'1'.zfill(places)}" if places else "1"
     return _where_it_fits(fits, f"(({rounded})::DECIMAL(33, 0) * {unit})::VARCHAR", cell, target)
+
+
+_PLAIN = f"[+-]?[0-9]{{1,{WHOLE_DIGITS}}}([.,][0-9]{{1,{DECIMAL_DIGITS}}})?"
+
+
+def _exact(size: str) -> str:
+    """SQL of the text of a number without a sign in 10^-9 (HUGEINT)."""
+    # Whole and decimals apart, for DuckDB reads a wide decimal from text thirty times slower.
+    whole, decimals = (f"split_part(replace({size}, ',', '.'), '.', {part})" for part in (1, 2))
+    padded = f"TRY_CAST(rpad({decimals}, {DECIMAL_DIGITS}, '0') AS BIGINT)"
+    return f"TRY_CAST({whole} AS BIGINT)::HUGEINT * {10**DECIMAL_DIGITS} + {padded}"
+
+
+def _signed(cell: str) -> str:
+    size = f"trim({cell}, '+-')"
+    return f"(({_exact(size)}) * CASE WHEN {cell}[1] = '-' THEN -1 ELSE 1 END)"
+
+
+def _quotient(over: str, under: str, places: int) -> str:
+    """SQL text of a quotient of HUGEINTs (`under` > 0), rounded half away from zero to so many decimals."""
+    unit = f"{10**places}::HUGEINT"
+    size = f"((2 * abs({over}) * {unit} + {under}) // (2 * {under}))"
+    decimals = f" || '.' || lpad(({size} % {unit})::VARCHAR, {places}, '0')" if places else ""
+    return f"CASE WHEN {over} < 0 THEN '-' ELSE '' END || ({size} // {unit})::VARCHAR{decimals}"
+
+
+def _per(cell: str, base: str, target: Column) -> str:
+    """SQL of what one costs where the number is what `base` cost; no base is one."""
+    fits = f"regexp_full_match({cell}, '{_PLAIN}') AND regexp_full_match({base}, '{_PLAIN}') AND {_signed(base)} > 0"
+    each = _where_it_fits(fits, _quotient(_signed(cell), _signed(base), DECIMALS[target.type]), cell, target)
+    return f"CASE WHEN {base} = '' OR regexp_full_match({base}, '1([.,]0*)?') THEN {cell} ELSE {each} END"
+
+
+def _less(cell: str, other: str, target: Column) -> str:
+    """SQL of the difference of two numbers, an empty one being 0; empty where both are."""
+    one, two = (f"coalesce(nullif({text}, ''), '0')" for text in (cell, other))
+    fits = f"regexp_full_match({one}, '{_PLAIN}') AND regexp_full_match({two}, '{_PLAIN}')"
+    difference = _quotient(f"({_signed(one)} - {_signed(two)})", f"{10**DECIMAL_DIGITS}::HUGEINT", DECIMALS[target.type])
+    return f"CASE WHEN {cell} = '' AND {other} = '' THEN '' ELSE {_where_it_fits(fits, difference, one, target)} END"
 
 
 def _where_it_fits(fits: str, converted: str, cell: str, target: Column | None) -> str:
@@ -164,6 +216,10 @@ def _text(value: str) -> str:
 
 def _cell(column: str) -> str:
     return f"coalesce(trim({name(column)}), '')"
+
+
+def _filled(column: str) -> str:
+    return f"nullif({_cell(column)}, '')"
 
 
 def _split(template: str) -> Iterable[tuple[bool, str]]:

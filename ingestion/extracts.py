@@ -8,7 +8,7 @@ import ijson
 from lxml import etree
 
 from ingestion.layouts import FileMapping
-from ingestion.reading import Table, read_csv, read_xlsx
+from ingestion.reading import ShortNumbers, Table, read_csv, read_xlsx
 from ingestion.records import RECORD, RECORDS_BEGIN, read_json, read_xml, values_of_json
 from settlement.faults import InputFault
 
@@ -17,17 +17,25 @@ RECORDS_LOOKED_AT = 200
 
 def read_extract(path: Path, name: str, mapping: FileMapping) -> Table:
     """The file's rows. Raises InputFault, also while the batches are read."""
-    if mapping.format in ("xml", "json"):
-        read = read_xml if mapping.format == "xml" else read_json
-        return read(path, mapping.record, list(mapping.columns), name)
+    if mapping.format == "xml":
+        return read_xml(path, mapping.record, list(mapping.columns), name, mapping.root)
+    if mapping.format == "json":
+        return read_json(path, mapping.record, list(mapping.columns), name)
     return read_xlsx(path, name) if mapping.format == "xlsx" else read_csv(path, mapping.delimiter, mapping.encoding, name)
 
 
 def columns_seen(path: Path, name: str, mapping: FileMapping) -> list[str] | None:
     """The file's header; in XML and JSON the paths in its first records and in the document before them.
 
-    None where there is no record to tell. Raises InputFault.
+    None where there is no record to tell. Of a document of an open standard, which has more than any layout names, those of the
+    layout that it has. Raises InputFault.
     """
+    if mapping.root:
+        filled = dict.fromkeys(mapping.columns, 0)
+        for batch in read_extract(path, name, mapping).batches:
+            for column, cells in zip(mapping.columns, batch.columns, strict=False):
+                filled[column] += len(cells) - cells.null_count
+        return [column for column, cells in filled.items() if cells]
     if mapping.format not in ("xml", "json"):
         return read_extract(path, name, mapping).columns
     find = _xml_paths if mapping.format == "xml" else _json_paths
@@ -69,7 +77,8 @@ def _json_paths(path: Path, record: str, name: str) -> tuple[int, list[str]]:
     with path.open("rb") as handle:
         if handle.read(3) != b"\xef\xbb\xbf":
             handle.seek(0)
-        for place, value in values_of_json(ijson.basic_parse(handle), record.split("/") if record else [], name):
+        events = ijson.basic_parse(ShortNumbers(handle, name))
+        for place, value in values_of_json(events, record.split("/") if record else [], name):
             if place == RECORD:
                 records += 1
                 paths |= dict.fromkeys(value, True)

@@ -268,9 +268,10 @@ def _rules(contract: Contract, refusing: Sequence[Rule]) -> list[Rule]:
     key = ", ".join(c.loader for c in contract.key_columns)
     key_text = " || ' / ' || ".join(f"coalesce(t_{k}, '')" for k in contract.key)
     twice = f"Nøglen ({key}) står flere gange i indlæsningen med forskelligt indhold. Send den én gang."
+    double = Rule("_double", "dublet", _text(key), key_text, _text(twice))
     rules = [
         Rule("_fault IS NOT NULL", "ugyldig_vaerdi", "''", "''", "_fault"),
-        Rule("_double", "dublet", _text(key), key_text, _text(twice)),
+        *([double] if contract.public else []),
         Rule("_slet_bad", "ugyldig_vaerdi", "'slet'", "_slet", _text("Kolonnen slet skal være ja eller tom. Ret cellen.")),
     ]
     # Of a row that withdraws only the key is read.
@@ -278,6 +279,8 @@ def _rules(contract: Contract, refusing: Sequence[Rule]) -> list[Rule]:
         living = "" if c.name in contract.key else " AND NOT _withdraw"
         unread = f"Kolonnen {c.loader} skal være {c.expected}. Ret cellen, og send rækken igen."
         rules.append(Rule(f"k_{c.name} = {BAD}{living}", "ugyldig_vaerdi", _text(c.loader), f"t_{c.name}", _text(unread)))
+    if not contract.public:  # a document says its head with every line: what is wrong with a cell of it is told, not the repetition
+        rules.append(double)
     for c in contract.columns:
         if c.name in contract.key and not c.may_be_empty:
             missing = f"k_{c.name} <> {READ}"

@@ -251,14 +251,9 @@ def _fetch(file: Waiting, target: Path) -> tuple[str, str]:
 def _digested(file: Waiting) -> Waiting:
     """With its hash, where the file lies here. One that cannot be read is told of when it is fetched."""
     try:
-        return Waiting(file.place, file.entry, file.checksum, _digest(Path(file.entry.path)))
+        return Waiting(file.place, file.entry, file.checksum, archive.sha256_of(Path(file.entry.path)))
     except OSError:
         return file
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 class _Received:
@@ -271,7 +266,7 @@ class _Received:
     def receipts(self) -> Mapping[tuple[str, str], list[tuple[archive.Load, archive.ReceivedFile]]]:
         found: dict[tuple[str, str], list[tuple[archive.Load, archive.ReceivedFile]]] = {}
         for load in self.loads:
-            for file in load.files:
+            for file in (*load.files, *load.packed):
                 found.setdefault((file.system, file.sha256), []).append((load, file))
         return found
 

@@ -41,7 +41,8 @@ class TargetMapping:
 @dataclass(frozen=True)
 class FileMapping:
     """One kind of extract file in one layout version. `columns` is its own layout by column name; in XML and JSON the
-    name is the path below the record, or below the document's root where it begins with a slash.
+    name is the path below the record, or below the document's root where it begins with a slash (`/` alone: the root's name).
+    `root` names what the root of an XML document may be (`A|B`), where each file is one document of an open standard.
 
     `extract` says what a file holds: `whole` everything each time, so that a row missing from it is withdrawn;
     `delta` what is new, changed or withdrawn; `event` a row per event, never withdrawn by absence. `version` (such as
@@ -61,6 +62,7 @@ class FileMapping:
     version: str
     fingerprint: str
     path: Path
+    root: str = ""
 
     @property
     def number(self) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
@@ -44,7 +45,8 @@ FORMATS = {"csv": ("encoding", "delimiter"), "xlsx": (), "xml": ("encoding", "re
 EXTRACTS = (WHOLE, DELTA, EVENT)
 COLUMN_TYPES = ("text", "number", "date", "month", "code")
 ARITHMETIC = ("number", "divide_by", "multiply_by", "negative_when")
-READINGS = ("values", "date", "month", "part", *ARITHMETIC)
+READINGS = ("values", "date", "month", "part", "per", "less", *ARITHMETIC)
+WAYS = ("column", "value", "template", "first_of", "joined", "file")
 
 
 def own_sources(instance: Instance) -> Path:
@@ -151,12 +153,14 @@ def _file(place: _Place, entry: Any, version: str, fingerprint: str, path: Path)
     node = place.section(
         entry,
         ("pattern", "dataset", "title", "format", "columns", "targets"),
-        ("encoding", "delimiter", "record", "extract"),
+        ("encoding", "delimiter", "record", "root", "extract"),
     )
     place.texts({key: text for key, text in node.items() if key not in ("columns", "targets")})
     if node["format"] not in FORMATS:
         raise place.at("format").error(f"'{node['format']}' kendes ikke", f"Brug {', '.join(FORMATS)}")
     place.section(node, FORMATS[node["format"]], tuple(node))
+    if "root" in node and node["format"] != "xml":
+        raise place.at("root").error("kun XML har et rodelement", "Slet den")
     if node.get("extract", DELTA) not in EXTRACTS:
         raise place.at("extract").error(f"'{node['extract']}' kendes ikke", f"Brug {', '.join(EXTRACTS)}")
     if not isinstance(node["columns"], dict):
@@ -173,7 +177,7 @@ def _file(place: _Place, entry: Any, version: str, fingerprint: str, path: Path)
         pattern=node["pattern"], dataset=node["dataset"], title=node["title"], format=node["format"],
         extract=node.get("extract", DELTA),
         encoding=node.get("encoding", ""), delimiter=node.get("delimiter", ""), record=node.get("record", ""),
-        columns=columns, targets=targets, version=version, fingerprint=fingerprint, path=path,
+        columns=columns, targets=targets, version=version, fingerprint=fingerprint, path=path, root=node.get("root", ""),
     )  # fmt: skip
 
 
@@ -225,15 +229,20 @@ def _rule(place: _Place, entry: Any, columns: dict[str, SourceColumn], target: C
     if isinstance(entry, str):
         rule = ColumnRule(column=entry)
     else:
-        node = place.section(entry, (), ("column", "value", "template", "first_of", *READINGS))
-        ways = [key for key in ("column", "value", "template", "first_of") if key in node]
-        if len(ways) != 1 or (ways != ["column"] and len(node) != 1):
-            raise place.error("kolonnen fyldes ikke på én måde", "Brug én af column, value, template og first_of")
-        if ways == ["first_of"]:
-            rule = ColumnRule(first_of=place.at("first_of").names(node["first_of"]))
+        node = place.section(entry, (), (*WAYS, "without_prefix", *READINGS))
+        ways = [key for key in WAYS if key in node]
+        alone = len(node) == 1 or ways == ["column"] or (ways == ["first_of"] and set(node) == {"first_of", "without_prefix"})
+        if len(ways) != 1 or not alone:
+            raise place.error("kolonnen fyldes ikke på én måde", f"Brug én af {', '.join(WAYS)}")
+        if ways[0] in ("first_of", "joined"):
+            rule = ColumnRule(**{ways[0]: place.at(ways[0]).names(node[ways[0]])})
         else:
             told = place.texts({ways[0]: node[ways[0]]})
             rule = _reading(place, node, columns, target) if ways == ["column"] else ColumnRule(**told)
+        if rule.file not in (None, "sha256"):
+            raise place.at("file").error(f"'{rule.file}' kendes ikke", "Skriv sha256, filens aftryk")
+        if "without_prefix" in node:
+            rule = replace(rule, **place.texts({"without_prefix": node["without_prefix"]}))
         if rule.template is not None and not rule.needs:
             raise place.error("skabelonen nævner ingen kolonne", "Skriv kolonnen i {…}, eller brug value")
     place.described(rule.needs, columns)
@@ -244,7 +253,7 @@ def _reading(
     place: _Place, node: dict[str, Any], columns: dict[str, SourceColumn], target: Column | None
 ) -> ColumnRule:  # fmt: skip
     """A column and the one way it is read."""
-    readings = [key for key in READINGS if key in node]
+    readings = [key for key in (*READINGS, "without_prefix") if key in node]
     ways = {"number" if key in ARITHMETIC else key for key in readings}
     if len(ways) > 1 or {"divide_by", "multiply_by"} <= node.keys():
         raise place.error(f"{' og '.join(readings)} kan ikke bruges sammen", "Behold den ene")
@@ -257,6 +266,9 @@ def _reading(
         read["date"] = _layout(place.at("date"), node["date"], target, ("date",), ("year", "month", "day"))
     elif "month" in ways:
         read["month"] = _layout(place.at("month"), node["month"], target, ("month", "month_in_year"), ("year", "month"))
+    elif ways & {"per", "less"}:
+        _of_type(place, target, DECIMALS, "et tal")
+        read |= place.texts({way: node[way] for way in ways})
     elif "number" in ways:
         read["number"] = _number(place, node, columns, target)
     return ColumnRule(node["column"], **read)

@@ -10,7 +10,8 @@ from pathlib import Path
 import duckdb
 
 from ingestion import archive
-from ingestion.applying import UnreadableFile, apply_load
+from ingestion.applying import UnreadableFiles, apply_load
+from ingestion.packed import find_files
 from settlement.faults import InputFault, StateFault
 from settlement.instance import Instance
 
@@ -47,17 +48,17 @@ def receive(
     released: Collection[str] = (),
     progress: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[int | None, list[FileReport]]:
-    """Takes files, as (system, name, place), in as one load: archives, judges and applies them.
+    """Takes files, as (system, name, place), in as one load: unpacks zips, archives, judges and applies them.
 
     A file that cannot be read at all changes nothing and is reported with its fault; so is a whole extract that would
     withdraw more than the bounds of the instance allow, unless its content's hash is among `released`. Returns the load's
     id, None where no file was taken in, and a report per file.
     """
     progress(f"Læser {len(files)} filer")
-    kept = [archive.keep(instance, system, name, path) for system, name, path in files]
-    refused: list[FileReport] = []
+    kept, packed, refused = _kept(instance, files)
     while kept:
-        load = archive.next_load(instance, received_by, dated, kept)
+        whole = [zipped for zipped, members in packed.items() if members <= set(kept)]
+        load = archive.next_load(instance, received_by, dated, kept, packed=whole)
         con.execute("BEGIN")
         try:
             load = apply_load(con, instance, load)
@@ -67,11 +68,10 @@ def receive(
                 archive.record(instance, load)
                 con.execute("COMMIT")
                 return load.load_id, reports(con, load.load_id) + refused
-        except UnreadableFile as unreadable:
+        except UnreadableFiles as unreadable:
             con.execute("ROLLBACK")
-            file = unreadable.file
-            refused.append(FileReport(file.name, fault=str(unreadable), sha256=file.sha256, system=file.system))
-            kept.remove(unreadable.file)
+            refused += unreadable_reports(unreadable)
+            kept = [file for file in kept if file not in unreadable.sentences]
             continue
         except BaseException:
             con.execute("ROLLBACK")
@@ -80,6 +80,31 @@ def receive(
         refused += held
         kept = [file for file in kept if file.sha256 not in {report.sha256 for report in held}]
     return None, refused
+
+
+def _kept(
+    instance: Instance, files: list[tuple[str, str, Path]]
+) -> tuple[list[archive.ReceivedFile], dict[archive.ReceivedFile, set[archive.ReceivedFile]], list[FileReport]]:
+    """The files in the archive; the zips among them with what came out of each and no load has; and a report per zip that
+    cannot be opened or brings nothing."""
+    kept, packed, refused = [], {}, []
+    for system, name, path in files:
+        file = archive.keep(instance, system, name, path)
+        if not name.lower().endswith(".zip"):
+            kept.append(file)
+            continue
+        try:
+            with scratch_folder() as scratch:
+                inside = [archive.keep(instance, system, *member) for member in find_files(path, Path(scratch))]
+            received = {(old.system, old.sha256) for load in archive.loads(instance) for old in load.files}
+            packed[file] = {member for member in inside if (member.system, member.sha256) not in received}
+            if not packed[file]:
+                raise InputFault(f"{name}: alt i den er modtaget før. Fjern den.")
+        except InputFault as fault:
+            refused.append(FileReport(name, fault=str(fault), sha256=file.sha256, system=system))
+        else:
+            kept += [member for member in inside if member in packed[file]]
+    return kept, packed, refused
 
 
 def undo(
@@ -128,6 +153,14 @@ def _held(con, instance: Instance, load: archive.Load, released: Collection[str]
         )
         for sha256, missing, living in over if sha256 not in released
     ]  # fmt: skip
+
+
+def unreadable_reports(unreadable: UnreadableFiles) -> list[FileReport]:
+    """A report per file that cannot be read."""
+    return [
+        FileReport(file.name, fault=sentence, sha256=file.sha256, system=file.system)
+        for file, sentence in unreadable.sentences.items()
+    ]
 
 
 def reports(con: duckdb.DuckDBPyConnection, load_id: int) -> list[FileReport]:

@@ -2,6 +2,7 @@
 
 MEANINGS = {
     "posting_id": "number of the posting",
+    "side": "debet or kredit",
     # receipt and quarantine
     "raw.load.system": "systems the files of the load came from",
     "received_by": "who or what received the load",
