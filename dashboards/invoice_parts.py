@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import streamlit as st
 
@@ -10,6 +11,7 @@ from dashboards import format as fmt
 from dashboards import parts
 from dashboards.published import Row
 from settlement.documents.incoming import Invoice, read_invoice
+from settlement.documents.incoming_verdict import verdict
 from settlement.faults import Fault
 from settlement.instance import Instance
 from settlement.invoices.decisions import ACTIONS
@@ -19,7 +21,9 @@ from settlement.invoices.reasons import FOUND_BY, REASONS
 def paper(instance: Instance, document: Row) -> None:
     """The document itself, from the archive."""
     try:
-        invoice = read_invoice(instance.archived(document["document_id"]).read_bytes())
+        content = instance.archived(document["document_id"]).read_bytes()
+        invoice = read_invoice(content)
+        judged = verdict(content, Path(instance.invoices.schematron) if instance.invoices.schematron else None)
     except (Fault, OSError) as fault:
         st.error(str(fault) if isinstance(fault, Fault) else "Fakturaens fil mangler i arkivet.", icon=":material/block:")
         return
@@ -38,6 +42,11 @@ def paper(instance: Instance, document: Row) -> None:
             *([("Tekst", invoice.note)] if invoice.note else []),
         ]
     )
+    parts.sentences(
+        [f"✔ Gyldig efter {judged.rule_set}."] if judged.is_valid
+        else [f"✖ Ugyldig efter {judged.rule_set}:", *(f"{v.rule}: {v.message}" for v in judged.findings[:5])],
+        name="invoice-verdict",
+    )  # fmt: skip
     rows = [
         {
             "number": line.number, "what": _what(line), "quantity": line.quantity, "price": line.price,
