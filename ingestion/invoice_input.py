@@ -34,6 +34,7 @@ _FROM_CANONICAL = {
         SELECT cpr, CASE WHEN municipality = o.code THEN 'tilflyttet' ELSE 'fraflyttet' END, valid_from,
             lead(valid_from) OVER (PARTITION BY cpr ORDER BY valid_from)
         FROM canonical.citizen_residence, own_municipality AS o WHERE NOT withdrawn""",
+    "account_alias": "SELECT account, alias FROM canonical.account WHERE alias IS NOT NULL AND NOT withdrawn",
     "department_ean": "SELECT department, ean FROM canonical.department WHERE ean IS NOT NULL AND NOT withdrawn",
 }
 _PAID = ("document_id", "line_number", "service_line_id", "delivery_month", "price_oere", "account", "amount_oere")

@@ -355,6 +355,7 @@ def _of_payment() -> dict[str, dict[str, list[Origin]]]:
             "invoiced_oere": [Origin("invoice.line_outcome", "amount_oere", by, True)],
             "agreed_oere": [Origin("invoice.claim", "expected_oere", by, True)],
             "vat_oere": [Origin("invoice.claim", c, by) for c in ("amount_oere", "vat_pct_e2")],
+            **{c: [Origin("canonical.account", "alias", by, True)] for c in ("account_alias", "vat_alias", "creditor_alias")},
             "run_no": [Origin("register.settlement_run", "run_no", by, True)],
             "document_number": [Origin("register.document", "number", by, True)]},
         "register.posting": {

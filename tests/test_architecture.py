@@ -18,7 +18,7 @@ INSIDE_SETTLEMENT = {
     "engine": {"engine", "faults"},
     "documents": {"documents", "engine", "faults", "spreadsheet"},
     "processes": {"processes", "engine", "faults"},
-    "invoices": {"invoices", "ledger", "engine", "documents", "processes", "faults", "instance"},
+    "invoices": {"invoices", "ledger", "engine", "documents", "processes", "faults", "instance", "reference"},
     "ledger": {"ledger", "engine", "documents", "processes", "faults", "instance", "reference", "spreadsheet"},
 }
 

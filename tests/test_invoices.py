@@ -75,11 +75,11 @@ class House:
     def instance(self):
         return open_instance(self.home)
 
-    def receive(self, invoices, day="2025-02-28"):
-        """Takes invoices in, in their order; returns their document ids."""
+    def receive(self, invoices, day="2025-02-28", extra=()):
+        """Takes invoices in, in their order, and other systems' files; returns the ids."""
         folder = self.home.parent / f"fakturaer-{day}"
         folder.mkdir(exist_ok=True)
-        files = []
+        files = [*extra]
         for n, invoice in enumerate(invoices):
             path = folder / f"{n:03d}.xml"
             path.write_bytes(invoice_xml(**invoice))
@@ -203,6 +203,18 @@ def test_what_is_rejected_goes_back_with_its_reason_and_is_not_paid(house):
     assert house.paid(rejected) == {} and house.paid(paid) == {"Y1": Decimal("31000.00")}
 
 
+def test_what_went_back_may_come_again_under_its_number(house):
+    wrong = {"number": "7", "lines": [{"item": "Døgnophold", "quantity": 33, "price": "1000", "note": "Bo Dal"}]}
+    (rejected,) = house.receive([wrong])
+    right = wrong | {"issued": "2025-03-01", "lines": [wrong["lines"][0] | {"quantity": 31}]}
+    (again,) = house.receive([right], day="2025-03-02")
+    assert house.outcomes()[again] == ("dublet", "nummer_brugt")
+    house.decide(rejected, "afvis", reason="Januar har 31 dage")
+    assert house.outcomes() == {rejected: ("afvist", "afvist"), again: ("godkendt_automatisk", "")}
+    house.pay()
+    assert house.paid(again) == {"Y2": Decimal("31000.00")}
+
+
 def test_a_disputed_line_is_parked_and_the_rest_is_paid(house):
     (document,) = house.receive([{"number": "1", "lines": [
         {"item": "Døgnophold", "quantity": 31, "price": "1000", "note": "Anna Berg"},
@@ -272,6 +284,22 @@ def test_what_is_paid_is_booked_posted_and_returned_to_the_oere(house):
     debit = [(r["Ydelsesperiode til"], r["Beløb"]) for r in rows if r["Debet/kredit"] == "Debet"]
     assert sorted(debit) == [("28.02.2025", "28000,00"), ("31.01.2025", "31000,00"), ("31.01.2025", "31000,00")]
     assert "alle ens med de bogførte" in house.platform.must("reproduce", run.run_no)
+
+
+def test_prisme_gets_its_own_numbers_of_the_accounts(house):
+    settings = house.home / "settings.toml"
+    own = '[fakturabetaling]\noekonomisystem = "prisme"\nmaskinnr = "482"\n'
+    settings.write_text(settings.read_text(encoding="utf-8").replace("[fakturabetaling]\n", own), encoding="utf-8")
+    chart = house.home.parent / "prisme_kontoplan_2025-01-31.csv"
+    heads = "AccountNum;Funktion;Dranst;Ejerforhold;Sted;Gruppering;Art;AccountName;Dimension1"
+    chart.write_text(f"{heads}\n9000000001;09525;9;0;0100;100;00;Mellemregning;\n", encoding="windows-1252")
+    house.receive([], extra=[("prisme", chart.name, chart)], day="2025-01-31")
+    house.receive([ONE | {"lines": [ONE["lines"][0] | {"note": "Bo Dal"}]}])
+    run = house.pay()
+    assert deliver(house.instance, open_register(house.instance)) == Counter({"leveret": 2})
+    (file,) = (house.instance.outbox / str(run.run_no)).glob("*.g69")
+    debit, credit = file.read_text(encoding="latin-1").splitlines()
+    assert "5385201&112" in debit and "9000000001&112" in credit
 
 
 @pytest.mark.parametrize("statement", [

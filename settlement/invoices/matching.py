@@ -31,6 +31,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
         "sender_cvr", "item_code", "valid_from", "valid_to", "tolerance_oere", "tolerance_pct_e2", "tolerance_units_e4",
         "on_price", "automatic_limit_oere",
     ),
+    "account_alias": ("account", "alias"),
     "match_rule": ("sender_cvr", "item_words", "item_code"),
     "chosen_line": ("document_id", "line_number", "service_line_id", "delivery_month"),
     "set_aside": ("document_id", "line_number", "decision"),
@@ -64,6 +65,7 @@ MACROS = f"""
     -- A CPR number given without a registration has 60 added to its day.
     CREATE OR REPLACE TEMP MACRO birthday(cpr) AS
         concat(CASE WHEN cpr > '60' THEN CAST(CAST(cpr[1] AS BIGINT) - 6 AS VARCHAR) ELSE cpr[1] END, substr(cpr, 2, 5));
+    CREATE OR REPLACE TEMP MACRO number_key(x) AS ltrim(regexp_replace(upper(x), '[^A-Z0-9ÆØÅ]', '', 'g'), '0');
     CREATE OR REPLACE TEMP TABLE ordinary_word AS SELECT unnest({ORDINARY}) AS word;"""
 
 

@@ -39,13 +39,14 @@ from settlement.ledger.models import (
 from settlement.ledger.proposals import lines_file, newest_hash
 from settlement.ledger.register import MAY_BOOK, now, user_with_right, writing
 from settlement.processes import INVOICES
+from settlement.reference import posting_account
 
 PAYMENT, CREDIT = "fakturabetaling", "leverandoerkreditnota"
 SERIES = "B"
 
 
 def number_key(document_number: str) -> str:
-    """A supplier's number as it is compared: without signs and leading zeros, in capitals (`duplicate.sql` has the same)."""
+    """A supplier's number as it is compared: without signs and leading zeros, in capitals. Matching has a macro of that name."""
     return re.sub(r"[^A-Z0-9ÆØÅ]", "", document_number.upper()).lstrip("0")
 
 
@@ -70,7 +71,7 @@ def pay(
         FROM payment AS p JOIN invoice AS i ON i.document_id = p.document_id ORDER BY p.document_id""").fetchall()
     if not parties:
         return None
-    lines = con.sql("FROM payment").to_arrow_table()
+    lines, aliases = (con.sql(f"FROM {table}").to_arrow_table() for table in ("payment", "account_alias"))
     with writing(engine) as session, duckdb.connect() as own:
         one_at_a_time(session)
         user_with_right(session, user_name, MAY_BOOK, "betale fakturaer")
@@ -86,6 +87,7 @@ def pay(
             own.execute("CREATE TEMP VIEW known AS FROM payment JOIN voucher USING (document_id)")
             booked_lines.number(own, session, run.run_no, lines="known", known="known")
             insert_run(session, own, instance, run, documents)
+            own.register("account_alias", aliases)
             _note(session, own, run, parties)
             system = instance.invoices.finance_system
             names = {PAID + system: file_name(system, run.run_no, run.booking_date), RETURNED: returned_file_name(run.run_no)}
@@ -185,11 +187,18 @@ def _note(session: Session, con, run: SettlementRun, parties: list[tuple]) -> No
     ]  # fmt: skip
     if rows:
         session.execute(insert(PaidInvoice), rows)
+    creditor, fallback, vat = (posting_account(run.process, role, run.booking_date) for role in ("counterparty", "lines", "vat"))
+
+    def alias(account: str) -> str:
+        return f"coalesce((SELECT any_value(a.alias) FROM account_alias AS a WHERE a.account = {account}), '')"
+
     cursor = con.execute(f"""
         SELECT p.document_id, line_number, part_no, {run.run_no} AS run_no, v.document_number, service_line_id, delivery_month,
             price_oere, account, any_value(invoiced_oere) AS invoiced_oere,
             coalesce(sum(amount_oere) FILTER (WHERE deviation = ''), 0)::BIGINT AS agreed_oere,
-            sum(amount_oere)::BIGINT AS amount_oere, sum(vat_oere)::BIGINT AS vat_oere, any_value(found_by) AS found_by
+            sum(amount_oere)::BIGINT AS amount_oere, sum(vat_oere)::BIGINT AS vat_oere, any_value(found_by) AS found_by,
+            {alias(f"coalesce(nullif(p.account, ''), '{fallback}')")} AS account_alias, {alias(f"'{vat}'")} AS vat_alias,
+            {alias(f"'{creditor}'")} AS creditor_alias
         FROM payment AS p JOIN voucher AS v ON v.document_id = p.document_id GROUP BY ALL ORDER BY ALL""")
     names = [column[0] for column in cursor.description]
     while part := cursor.fetchmany(20_000):

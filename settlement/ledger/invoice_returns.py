@@ -26,23 +26,24 @@ def postings_of(session: Session, run: SettlementRun) -> list[InvoicePosting]:
     )
     documents = {d.number: d for d in session.scalars(select(Document).where(Document.run_no == run.run_no))}
     deciders = _deciders(session, run)
-    lines = []
+    lines, creditor_alias = [], ""
     for paid in session.scalars(
         select(InvoicePayment).where(InvoicePayment.run_no == run.run_no)
         .order_by(InvoicePayment.document_number, InvoicePayment.line_number, InvoicePayment.part_no)
     ):  # fmt: skip
-        document = documents[paid.document_number]
+        document, creditor_alias = documents[paid.document_number], paid.creditor_alias
         deviation = "" if paid.amount_oere == paid.agreed_oere else f"aftalt {kroner(paid.agreed_oere)} kr."
-        for account, amount in ((paid.account or fallback, paid.amount_oere), (vat, paid.vat_oere)):
+        parts = ((paid.account or fallback, paid.account_alias, paid.amount_oere), (vat, paid.vat_alias, paid.vat_oere))
+        for account, alias, amount in parts:
             if amount:
                 lines.append(InvoicePosting(
                     voucher=document.number, supplier_cvr=document.counterparty, invoice_number=document.contact, account=account,
-                    amount_oere=amount, posting_date=run.booking_date, accounting_year=run.accounting_year,
+                    account_alias=alias, amount_oere=amount, posting_date=run.booking_date, accounting_year=run.accounting_year,
                     line_number=paid.line_number, delivery_from=paid.delivery_month, delivery_to=month_end(paid.delivery_month),
                     text=f"Faktura {document.contact}", approved_by=deciders.get((paid.document_id, paid.line_number), AUTOMATIC),
                     difference=deviation,
                 ))  # fmt: skip
-    return with_creditor(lines, creditor)
+    return with_creditor(lines, creditor, creditor_alias)
 
 
 def returned_of(session: Session, run: SettlementRun) -> list[ReturnedInvoice]:

@@ -495,7 +495,8 @@ class PaidInvoice(Base):
 
 class InvoicePayment(Base):
     """One part of one line of a paid invoice: what was paid of it for a service line, month, price and account, on which
-    voucher of ours. Parts are numbered from 1, so a line is paid once. Øre, signed as booked."""
+    voucher of ours. Parts are numbered from 1, so a line is paid once. Øre, signed as booked. The aliases are the finance
+    system's own numbers of the accounts that day, empty where it has none."""
 
     __tablename__ = "invoice_payment"
     __table_args__ = (Index("ix_invoice_payment_of_document", "run_no", "document_number"),)
@@ -513,6 +514,9 @@ class InvoicePayment(Base):
     amount_oere: Mapped[int]
     vat_oere: Mapped[int]
     found_by: Mapped[str]
+    account_alias: Mapped[str]
+    vat_alias: Mapped[str]
+    creditor_alias: Mapped[str]
 
 
 class AccessLog(Base):

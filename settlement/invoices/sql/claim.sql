@@ -11,7 +11,7 @@ found AS (
 ),
 of_charge AS (
     SELECT
-        f.charge_no, f.found_by, c.commitment_no, c.service_line_id, c.delivery_month, c.price_oere, c.account, c.vat_pct_e2,
+        f.charge_no, f.found_by, c.commitment_no, c.service_line_id, c.delivery_month, c.price_oere, c.account, c.vat_pct_e2, c.cpr,
         coalesce(k.quantity_num, x.quantity_num, s.quantity_num, c.quantity_num) AS quantity_num,
         coalesce(k.quantity_den, x.quantity_den, s.quantity_den, c.quantity_den) AS quantity_den,
         coalesce(k.amount_oere, x.expected_oere, s.amount_oere, c.agreed_oere) AS expected_oere
@@ -24,7 +24,7 @@ of_charge AS (
 ),
 settled AS (
     SELECT
-        o.*, g.received, g.kind, g.sender_cvr,
+        o.*, g.received, g.kind, g.sender_cvr, g.from_date,
         CASE WHEN o.commitment_no = max(o.commitment_no) OVER (PARTITION BY o.charge_no) AND o.found_by <> 'som_aftalt'
             THEN g.amount_oere - sum(o.expected_oere) OVER (PARTITION BY o.charge_no) ELSE 0 END AS difference_oere
     FROM of_charge AS o JOIN charged AS g ON g.charge_no = o.charge_no
@@ -46,6 +46,10 @@ SELECT
     EXISTS (
         FROM hold AS h WHERE p.delivery_month >= h.from_month AND coalesce(h.service_line_id, p.service_line_id) = p.service_line_id
         AND coalesce(h.counterparty, p.sender_cvr) = p.sender_cvr
-    ) AS is_held
+    ) AS is_held,
+    -- The register knew of the death before the first day charged, whatever the case system says; a person may still decide.
+    p.found_by <> 'person' AND p.kind = 'faktura' AND EXISTS (
+        FROM citizen_state AS s WHERE s.cpr = p.cpr AND s.status = 'doed' AND s.from_date < p.from_date
+    ) AS was_dead
 FROM placed AS p
 JOIN remaining AS r ON r.service_line_id = p.service_line_id AND r.delivery_month = p.delivery_month

@@ -28,7 +28,7 @@ pair AS (
         g.charge_no, g.amount_oere AS charge_oere, g.quantity_e10, g.price_e10, f.commitment_no, f.amount_oere, c.price_oere,
         n.cpr IS NOT NULL AS is_named, f.item_words = g.item_words AS is_item
     FROM charged AS g
-    JOIN original AS o ON o.sender_cvr = g.sender_cvr AND o.document_number = g.corrects_number
+    JOIN original AS o ON o.sender_cvr = g.sender_cvr AND number_key(o.document_number) = number_key(g.corrects_number)
     JOIN of_original AS f ON f.document_id = o.document_id
     JOIN commitment AS c ON c.commitment_no = f.commitment_no
     LEFT JOIN (SELECT DISTINCT charge_no, cpr FROM named) AS n ON n.charge_no = g.charge_no AND n.cpr = c.cpr

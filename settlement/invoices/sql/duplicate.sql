@@ -14,8 +14,10 @@ said AS (
 numbered AS (
     SELECT
         i.*, s.lines, s.is_telling,
-        ltrim(regexp_replace(upper(i.document_number), '[^A-Z0-9ÆØÅ]', '', 'g'), '0') AS number_key
+        number_key(i.document_number) AS number
     FROM invoice AS i JOIN said AS s ON s.document_id = i.document_id
+    -- What went back to the sender comes again, and is no repetition.
+    WHERE i.document_id NOT IN (SELECT document_id FROM set_aside WHERE decision = 'afvist')
 ),
 first AS (
     SELECT
@@ -23,7 +25,7 @@ first AS (
         first_value(document_id) OVER by_number AS same_number, first_value(payable_oere) OVER by_number AS number_payable_oere,
         first_value(document_id) OVER by_content AS same_content
     FROM numbered
-    WINDOW by_number AS (PARTITION BY sender_cvr, kind, number_key ORDER BY received, issue_date, file_order, document_id),
+    WINDOW by_number AS (PARTITION BY sender_cvr, kind, number ORDER BY received, issue_date, file_order, document_id),
         by_content AS (PARTITION BY sender_cvr, kind, lines, payable_oere ORDER BY received, issue_date, file_order, document_id)
 )
 SELECT document_id, same_number AS earlier_id, false AS by_content, payable_oere = number_payable_oere AS is_same_amount

@@ -22,8 +22,8 @@ judged AS (
             WHEN l.paid = l.lines THEN ''
             WHEN d.document_id IS NOT NULL THEN l.reason
             WHEN i.currency <> 'DKK' THEN 'valuta'
-            WHEN abs(l.amount_oere) + coalesce(i.allowance_oere, 0) <> i.net_oere THEN 'sum'
-            WHEN i.net_oere + coalesce(i.vat_oere, 0) <> i.payable_oere THEN 'sum'
+            WHEN sign * l.amount_oere <> i.net_oere THEN 'sum'
+            WHEN i.net_oere + coalesce(i.allowance_oere, 0) + coalesce(i.vat_oere, 0) <> i.payable_oere THEN 'sum'
             WHEN coalesce(i.allowance_oere, 0) <> 0 THEN 'gebyr'
             WHEN l.agreeing = l.lines AND abs(coalesce(i.vat_oere, 0) - abs(coalesce(t.vat_oere, 0))) > l.lines THEN 'moms'
             ELSE l.reason

@@ -2,7 +2,7 @@
 -- granted; every reason is told to people in `REASONS`.
 WITH
 claimed AS (
-    SELECT charge_no, bool_and(is_covered) AS is_covered, bool_or(is_held) AS is_held, min(found_by) AS found_by, sum(amount_oere) AS amount_oere,
+    SELECT charge_no, bool_and(is_covered) AS is_covered, bool_or(is_held) AS is_held, bool_or(was_dead) AS was_dead, min(found_by) AS found_by, sum(amount_oere) AS amount_oere,
         sum(expected_oere) AS expected_oere
     FROM claim GROUP BY charge_no
 ),
@@ -42,6 +42,7 @@ judged AS (
         g.charge_no, g.document_id, g.line_number, g.kind, g.amount_oere, c.found_by, c.amount_oere AS pay_oere,
         coalesce(c.expected_oere, f.expected_oere) AS expected_oere, f.service_line_id,
         CASE
+            WHEN c.is_covered AND c.was_dead THEN 'doed'
             WHEN c.is_covered AND c.is_held THEN 'tilbageholdt'
             WHEN c.is_covered THEN ''
             WHEN c.charge_no IS NOT NULL THEN 'over_disponering'
@@ -75,7 +76,8 @@ SELECT
     CAST(j.expected_oere AS BIGINT) AS expected_oere, CAST(CASE WHEN j.reason = '' THEN j.pay_oere ELSE 0 END AS BIGINT) AS pay_oere,
     CASE
         WHEN b.document_id IS NOT NULL THEN 'betalt'
-        WHEN d.document_id IS NOT NULL THEN CASE WHEN d.is_same_amount THEN 'dublet' ELSE 'nummer_brugt' END
+        -- Another number with the same content is one until a person has looked at it.
+        WHEN d.document_id IS NOT NULL AND NOT (d.by_content AND j.found_by = 'person') THEN CASE WHEN d.is_same_amount THEN 'dublet' ELSE 'nummer_brugt' END
         WHEN x.document_id IS NOT NULL THEN x.decision
         ELSE coalesce(j.reason, '')
     END AS reason

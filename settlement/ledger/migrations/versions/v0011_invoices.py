@@ -81,7 +81,7 @@ def upgrade() -> None:
         sa.Column("price_oere", number, nullable=False),
         text("account"),
         *(sa.Column(name, number, nullable=False) for name in ("invoiced_oere", "agreed_oere", "amount_oere", "vat_oere")),
-        text("found_by"),
+        *map(text, ("found_by", "account_alias", "vat_alias", "creditor_alias")),
         sa.ForeignKeyConstraint(["document_id"], ["paid_invoice.document_id"], name=op.f("fk_invoice_payment_document_id")),
         sa.PrimaryKeyConstraint("document_id", "line_number", "part_no", name=op.f("pk_invoice_payment")),
     )
