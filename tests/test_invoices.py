@@ -263,7 +263,8 @@ def test_a_repeated_choice_becomes_a_rule_when_a_person_accepts_it(house):
     assert found == [("Y6",)]  # before the rule, Y2 too
 
 
-def test_what_is_paid_is_booked_posted_and_returned_to_the_oere(house):
+def test_what_is_paid_is_booked_posted_and_returned_to_the_oere(either_platform):
+    house = House(either_platform)
     house.receive([
         {"number": "1", "lines": [{"item": "Døgnophold", "quantity": 31, "price": "1000", "note": "Anna Berg"}]},
         {"number": "2", "period": ("2025-01-01", "2025-02-28"), "lines": [
