@@ -10,6 +10,8 @@ from settlement.instance import open_instance
 from settlement.ledger.backup import backup
 from settlement.ledger.register import open_register
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def booked(platform):

@@ -17,6 +17,8 @@ from settlement.ledger.models import Document, Hold, LedgerLine, NumberSeries, P
 from settlement.ledger.register import add_user, open_register, writing
 from settlement.ledger.verify import verify
 
+pytestmark = pytest.mark.heavy
+
 TEN = 10
 FORK = multiprocessing.get_context("fork")
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from collections import Counter
 from datetime import date
 from decimal import Decimal
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from driver import Platform
 from invoice_files import invoice_xml
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -69,7 +71,6 @@ class House:
 
     def __init__(self, platform):
         self.platform, self.home = platform, platform.home
-        platform.load(FACTS)
 
     @property
     def instance(self):
@@ -122,9 +123,21 @@ class House:
             ).decision_id  # fmt: skip
 
 
+@pytest.fixture(scope="session")
+def loaded(new_instance, tmp_path_factory):
+    """The folder of an instance that has the facts; never written to by a test."""
+    home = tmp_path_factory.mktemp("granted") / "instance"
+    shutil.copytree(new_instance, home)
+    with pytest.MonkeyPatch.context() as environment:
+        Platform(home, environment).load(FACTS)
+    return home
+
+
 @pytest.fixture
-def house(platform):
-    return House(platform)
+def house(loaded, tmp_path, monkeypatch):
+    home = tmp_path / "granted" / "instance"
+    shutil.copytree(loaded, home)
+    return House(Platform(home, monkeypatch))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -265,6 +278,7 @@ def test_a_repeated_choice_becomes_a_rule_when_a_person_accepts_it(house):
 
 def test_what_is_paid_is_booked_posted_and_returned_to_the_oere(either_platform):
     house = House(either_platform)
+    house.platform.load(FACTS)
     house.receive([
         {"number": "1", "lines": [{"item": "Døgnophold", "quantity": 31, "price": "1000", "note": "Anna Berg"}]},
         {"number": "2", "period": ("2025-01-01", "2025-02-28"), "lines": [

@@ -28,6 +28,7 @@ TOTAL = sum(2 * days * 1000 for days in MONTHS.values())
 @pytest.fixture
 def house(platform):
     house = House(platform)
+    platform.load(FACTS)
     assert FACTS["ydelser"][0]["startdato"] < "2024-08"
     house.receive([
         {"number": f"{who[0]}-{month}", "period": (f"{month}-01", f"{month}-{days}"), "lines": [

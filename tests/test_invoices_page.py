@@ -50,7 +50,8 @@ def test_what_is_ready_is_paid_once_and_a_decision_is_kept(page, own_home):
     engine = open_register(open_instance(own_home))
     pick(page, "Udfald", re.compile("^Fejl i fakturaen "))
     page.get_by_label("Begrundelse; leverandøren læser den ved afvisning").fill("Prisen er ikke den aftalte")
-    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")  # decides nothing
+    settle(page, 500)
     page.get_by_role("button", name=re.compile("Afvis fakturaen")).click()
     expect(page.get_by_text("Beslutningen er gemt")).to_be_visible(timeout=30_000)
     with Session(engine) as session:

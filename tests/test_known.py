@@ -231,6 +231,7 @@ def marts(folder):
     return held
 
 
+@pytest.mark.heavy
 def test_reports_as_known_on_a_day_are_those_made_that_day(platform, on, tmp_path):
     """January settled on 5 February, and published then; corrected and settled again on 6 February."""
 

@@ -111,6 +111,7 @@ def opus(platform, sftp, folder):
     return set_landing(platform.home, opus=over_sftp(sftp, folder, quiet_seconds=1))
 
 
+@pytest.mark.heavy
 def test_a_delivery_is_the_same_over_every_transport(make_platform, sftp, store, secrets, tmp_path):
     from_folder = make_platform()
     from_folder.must("demo", "--population", "1000", "--months", "3", "--until", "2026-09")

@@ -25,6 +25,8 @@ from settlement.ledger.models import LedgerLine, SettlementRun
 from settlement.ledger.register import open_register
 from settlement.ledger.reproduce import recompute
 
+pytestmark = pytest.mark.heavy
+
 HORIZONS = ("2024-03", "2024-07", "2024-12")
 BOOKED_ON = ("2024-04-05", "2024-08-05", "2025-05-01")  # the last one finds claims that are late
 

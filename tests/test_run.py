@@ -178,6 +178,7 @@ def free_port():
         return probe.getsockname()[1]
 
 
+@pytest.mark.heavy
 def test_up_serves_both_and_ends_all_it_started(home):
     ports = free_port(), free_port(), free_port()
     up = subprocess.Popen(

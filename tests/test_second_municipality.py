@@ -25,6 +25,8 @@ from orchestration.pipeline import ingest
 from settlement.instance import REFERENCE, create_folders, open_instance
 from settlement.ledger.register import open_register
 
+pytestmark = pytest.mark.heavy
+
 OWN = Path(__file__).parent / "second_municipality"
 UNREADABLE = "?"  # before a cell that is an error in the first layout, so that it is one in the second
 

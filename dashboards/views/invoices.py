@@ -251,7 +251,8 @@ def _decide(engine, user, document: Row, lines: list[Row], services: list[Row]) 
     possible = [s for s in services if s["role"] != "betalt" and s["line_number"] == number]
     names = {s["service_line_id"]: f"{s['service_line_id']} · {s['item_name']} · {s['name'] or ''}" for s in possible}
     charged = (by_line[number]["period_from"] or document["issue_date"]).replace(day=1)
-    with st.form(f"decide-{place}", border=True):
+    # Enter in a field would press the first button, and pay.
+    with st.form(f"decide-{place}", border=True, enter_to_submit=False):
         chosen = st.selectbox(
             "Ydelse", list(names), index=0 if names else None, format_func=lambda s: names.get(s, s),
             placeholder="Skriv et ydelse_id", accept_new_options=True, key=f"service-{place}",
