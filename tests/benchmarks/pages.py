@@ -15,7 +15,10 @@ from driver import Platform
 from playwright.sync_api import sync_playwright
 from test_browser import CHROMIUM, open_page, served, signed_in
 
-TITLES = ["Budgetopfølgning", "Belægning", "Afregning", "Borger", "Datakvalitet", "Indlæsning", "Ydelsesoversættelse", "Overblik"]
+TITLES = [
+    "Budgetopfølgning", "Disponering", "Belægning", "Afregning", "Fakturabetaling", "Borger", "Datakvalitet", "Indlæsning",
+    "Ydelsesoversættelse", "Overblik",
+]  # fmt: skip
 
 
 def main() -> None:
