@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import shutil
 from collections import Counter
 from datetime import date
@@ -151,6 +152,12 @@ def test_case(case, house):
         line = case["hold"]["line"]
         house.platform.must("hold", "place", "--line", line, "--from", "2025-01", "--reason", "Tvist", "--by", "anna")
         house.platform.must("hold", "confirm", "1", "--by", "bo")
+    if "dead" in case:
+        cpr, day = case["dead"]["cpr"], case["dead"]["day"]
+        event = {"haendelse_id": "1", "art": "status", "person": {"cpr": cpr}, "dato": day, "status": "90"}
+        file = house.home.parent / "cpr_haendelser_2025-01-31.json"
+        file.write_text(json.dumps({"data": {"haendelser": [event]}}), encoding="utf-8")
+        house.receive([], extra=[("cpr", file.name, file)], day="2025-01-31")
     ids = house.receive(case["invoices"])
     found = house.outcomes()
     for document, expected in zip(ids, case["expect"], strict=True):

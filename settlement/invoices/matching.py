@@ -12,8 +12,8 @@ import duckdb
 
 SQL = Path(__file__).parent / "sql"
 
-# Relation → columns it must have. Of the engine's: piece, day_weight, calendar_day, service_line, service_package,
-# catalogue_item, registration, absence, hold, ledger_line.
+# Relation → columns it must have. Of the engine's: piece, blocked, refused_line, day_weight, calendar_day, service_line,
+# service_package, catalogue_item, registration, absence, hold, ledger_line.
 INPUTS: dict[str, tuple[str, ...]] = {
     "invoice": (
         "document_id", "sender_cvr", "kind", "document_number", "received", "file_order", "issue_date", "receiver_ean",

@@ -32,6 +32,8 @@ CREATE TEMP TABLE invoice AS SELECT document_id, CAST(10000000 + CAST(split_part
     CAST(sum(amount_oere) AS BIGINT) AS payable_oere, CAST(0 AS BIGINT) AS allowance_oere, 'Levering' AS note
     FROM invoice_line GROUP BY document_id;
 CREATE TEMP TABLE department_ean AS SELECT 'A' || i AS department, '579800000000' || i AS ean FROM range(5) AS t(i);
+CREATE TEMP TABLE blocked (service_line_id VARCHAR, delivery_month DATE);
+CREATE TEMP TABLE refused_line (service_line_id VARCHAR);
 CREATE TEMP TABLE account_alias (account VARCHAR, alias VARCHAR);
 CREATE TEMP TABLE terms AS SELECT '' AS sender_cvr, '' AS item_code, DATE '1900-01-01' AS valid_from, DATE '9999-12-31' AS valid_to,
     CAST(100 AS BIGINT) AS tolerance_oere, CAST(0 AS BIGINT) AS tolerance_pct_e2, CAST(0 AS BIGINT) AS tolerance_units_e4,

@@ -2,12 +2,13 @@
 -- granted; every reason is told to people in `REASONS`.
 WITH
 claimed AS (
-    SELECT charge_no, bool_and(is_covered) AS is_covered, bool_or(is_held) AS is_held, bool_or(was_dead) AS was_dead, min(found_by) AS found_by, sum(amount_oere) AS amount_oere,
-        sum(expected_oere) AS expected_oere
+    SELECT
+        charge_no, bool_and(is_covered) AS is_covered, bool_or(is_held) AS is_held, bool_or(was_dead) AS was_dead,
+        min(found_by) AS found_by, sum(amount_oere) AS amount_oere, sum(expected_oere) AS expected_oere
     FROM claim GROUP BY charge_no
 ),
 fitting AS (
-    SELECT charge_no, sum(expected_oere) AS expected_oere, count(DISTINCT service_line_id) AS service_lines, any_value(service_line_id) AS service_line_id
+    SELECT charge_no, sum(expected_oere) AS expected_oere, count(DISTINCT service_line_id) AS service_lines
     FROM fit GROUP BY charge_no
 ),
 -- A citizen named on the charge who is dead or has moved before the period ends.
@@ -40,7 +41,7 @@ served AS (
 judged AS (
     SELECT
         g.charge_no, g.document_id, g.line_number, g.kind, g.amount_oere, c.found_by, c.amount_oere AS pay_oere,
-        coalesce(c.expected_oere, f.expected_oere) AS expected_oere, f.service_line_id,
+        coalesce(c.expected_oere, f.expected_oere) AS expected_oere,
         CASE
             WHEN c.is_covered AND c.was_dead THEN 'doed'
             WHEN c.is_covered AND c.is_held THEN 'tilbageholdt'
@@ -77,7 +78,8 @@ SELECT
     CASE
         WHEN b.document_id IS NOT NULL THEN 'betalt'
         -- Another number with the same content is one until a person has looked at it.
-        WHEN d.document_id IS NOT NULL AND NOT (d.by_content AND j.found_by = 'person') THEN CASE WHEN d.is_same_amount THEN 'dublet' ELSE 'nummer_brugt' END
+        WHEN d.document_id IS NOT NULL AND NOT (d.by_content AND coalesce(j.found_by, '') = 'person')
+            THEN CASE WHEN d.is_same_amount THEN 'dublet' ELSE 'nummer_brugt' END
         WHEN x.document_id IS NOT NULL THEN x.decision
         ELSE coalesce(j.reason, '')
     END AS reason
