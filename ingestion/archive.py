@@ -55,11 +55,6 @@ class Load:
         return sorted({file.system for file in self.files})
 
 
-def archived_path(instance: Instance, sha256: str) -> Path:
-    """Where the bytes with that hash lie."""
-    return instance.archive / "files" / sha256[:2] / sha256
-
-
 def loads(instance: Instance) -> list[Load]:
     """Every load of the instance in the order received."""
     manifest = instance.archive / MANIFEST
@@ -79,7 +74,7 @@ def sha256_of(path: Path) -> str:
 def keep(instance: Instance, system: str, name: str, path: Path) -> ReceivedFile:
     """Copies a file into the archive under its hash; the same bytes are kept once."""
     received = ReceivedFile(system, name, sha256_of(path), path.stat().st_size)
-    target = archived_path(instance, received.sha256)
+    target = instance.archived(received.sha256)
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_suffix(".part")
@@ -93,7 +88,7 @@ def forget(instance: Instance, files: Sequence[ReceivedFile]) -> None:
     received = {file.sha256 for load in loads(instance) for file in (*load.files, *load.packed)}
     for file in files:
         if file.sha256 not in received:
-            archived_path(instance, file.sha256).unlink(missing_ok=True)
+            instance.archived(file.sha256).unlink(missing_ok=True)
 
 
 def mapping_copy(instance: Instance, version: str, fingerprint: str) -> Path:

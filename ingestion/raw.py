@@ -106,7 +106,7 @@ class RawWriter:
 
     def write(self, file: archive.ReceivedFile) -> RawFile:
         """Writes a file's rows, once by content. Raises InputFault where the file cannot be read."""
-        path = archive.archived_path(self._instance, file.sha256)
+        path = self._instance.archived(file.sha256)
         mapping, table = self._open(file, path)
         dataset = mapping.dataset if mapping else file.name.lower().rpartition(".")[0]
         columns = [_raw_column(name, i) for i, name in enumerate(table.columns, 1)]

@@ -76,7 +76,7 @@ def ingest(
 
 def _held(con, instance: Instance, engine: Engine, report: FileReport, dated: str, through: date) -> extracts.HeldExtract:
     """A held extract, with what it alone would move now."""
-    file = (report.system, report.name, archive.archived_path(instance, report.sha256))
+    file = (report.system, report.name, instance.archived(report.sha256))
     effect = effect_of(con, instance, engine, through=through, dated=dated, files=[file])
     return extracts.HeldExtract(
         system=report.system, name=report.name, sha256=report.sha256, dated=date.fromisoformat(dated),

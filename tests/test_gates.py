@@ -124,7 +124,7 @@ def test_the_archive_keeps_the_very_bytes(platform):
     source.unlink()
     instance = open_instance(platform.home)
     kept = archive.loads(instance)[0].files[0]
-    assert archive.archived_path(instance, kept.sha256).read_bytes() == source.with_suffix(".before").read_bytes()
+    assert instance.archived(kept.sha256).read_bytes() == source.with_suffix(".before").read_bytes()
 
 
 def test_no_message_shows_a_cpr_number(platform):

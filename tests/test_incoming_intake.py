@@ -200,7 +200,7 @@ def test_documents_in_a_zip_are_taken_in_each_for_itself_and_the_zip_once(opened
     (load,) = archive.loads(instance)
     assert [z.name for z in load.packed] == [f"fakturaer_{DAY}.zip"] and load.dated == DAY
     for file in (*load.files, *load.packed):
-        assert archive.sha256_of(archive.archived_path(instance, file.sha256)) == file.sha256
+        assert archive.sha256_of(instance.archived(file.sha256)) == file.sha256
     assert run() == [] and len(archive.loads(instance)) == 1
 
 

@@ -16,7 +16,7 @@ import pytest
 from servers import ACCESS_KEY, SECRET_KEY, make_key, object_store, sftp_server
 
 from ingestion import landing, places
-from ingestion.archive import archived_path, loads
+from ingestion.archive import loads
 from ingestion.contract import contracts
 from ingestion.warehouse import open_warehouse
 from orchestration.pipeline import ingest
@@ -292,7 +292,7 @@ def test_a_file_being_written_is_left_until_it_lies_still(platform, sftp, folder
     [sentence] = told
     assert sentence.startswith("opus: opus_posteringer_2026-02-28.csv venter: den bliver skrevet lige nu.")
     assert take(instance)[0] == [["opus_posteringer_2026-02-28.csv"]]
-    assert archived_path(instance, loads(instance)[-1].files[0].sha256).read_bytes() == growing.read_bytes()
+    assert instance.archived(loads(instance)[-1].files[0].sha256).read_bytes() == growing.read_bytes()
 
 
 def test_a_marker_says_that_a_file_is_whole(platform, sftp, folder):
@@ -384,7 +384,7 @@ def test_an_object_is_known_by_its_tag(platform, store, secrets, monkeypatch):
     changed = POSTINGS.replace("VO-BO", "VO-AK").encode()
     files.pipe("klar/tag/opus_posteringer_2026-01-31.csv", changed)
     assert take(instance)[0] == [["opus_posteringer_2026-01-31.csv"]]
-    assert archived_path(instance, hashlib.sha256(changed).hexdigest()).read_bytes() == changed
+    assert instance.archived(hashlib.sha256(changed).hexdigest()).read_bytes() == changed
 
 
 @pytest.mark.parametrize("change", ["grown", "shrunk", "gone", "rewritten"])

@@ -156,7 +156,7 @@ def test_the_columns_are_those_of_a_real_run(demo_home):
 
 def archived_row(home, sha256, number, encoding="windows-1252"):
     """The cells of a row of an archived CSV file, read by hand."""
-    path = archive.archived_path(open_instance(home), sha256)
+    path = open_instance(home).archived(sha256)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     with path.open(encoding=encoding, newline="") as file:
         rows = list(csv.reader(file, delimiter=";"))
@@ -212,7 +212,7 @@ def test_every_version_of_a_changed_row_is_told(traced):
 def test_a_row_that_a_whole_extract_lacks_is_told_so(traced):
     instance = open_instance(traced.home)
     file = next(f for load in archive.loads(instance) for f in load.files if f.name.startswith("opus_kontoplan"))
-    lines = archive.archived_path(instance, file.sha256).read_bytes().splitlines(keepends=True)
+    lines = instance.archived(file.sha256).read_bytes().splitlines(keepends=True)
     account = lines[-1].decode().split(";")[0].strip('"')
     shorter = traced.files / "opus_kontoplan_2099-01-31.csv"
     shorter.write_bytes(b"".join(lines[:-1]))
