@@ -44,6 +44,7 @@ bench: .venv/ready  ## how fast engine, booking, intake and pages are, up to a w
 	$(BIN)/python tests/benchmarks/booking.py
 	$(BIN)/python tests/benchmarks/intake.py
 	$(BIN)/python tests/benchmarks/matching.py
+	$(BIN)/python tests/benchmarks/invoice_page.py
 	$(BIN)/python tests/benchmarks/invoices.py 1
 	$(BIN)/python tests/benchmarks/pages.py
 

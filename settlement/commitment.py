@@ -21,6 +21,12 @@ SELECT process, service_line_id, package_id, delivery_month, price_oere, coalesc
     coalesce(account, '') AS account, quantity_num, quantity_den, amount_oere, {is_projected} AS is_projected
 FROM piece WHERE process <> 'ingen'"""
 
+# Grain: service line × delivery month × process × account of a month that the engine parks for want of a price or a payer
+# (blocked.sql). What is known of such a month is among the pieces: the days that have a price.
+BLOCKED = """
+SELECT DISTINCT process, service_line_id, delivery_month, coalesce(account, '') AS account, reason, {is_projected} AS is_projected
+FROM day_weight JOIN blocked USING (process, service_line_id, delivery_month) WHERE process <> 'ingen'"""
+
 # Grain: one service line whose pieces are not the same pieces as before; most have not moved.
 _MOVED_LINE = """
 CREATE OR REPLACE TEMP TABLE moved_line AS
@@ -141,8 +147,18 @@ def last_month(horizon: date) -> date:
 
 def keep(con: duckdb.DuckDBPyConnection, table: str, *, is_projected: bool = False) -> None:
     """Keeps what the engine has computed last as `settlement.<table>`; what is projected is added to it."""
+    _keep(con, table, COMMITTED, is_projected)
+
+
+def keep_blocked(con: duckdb.DuckDBPyConnection, *, is_projected: bool = False) -> None:
+    """Keeps the months the engine could not price, or find a payer of, last as `settlement.commitment_blocked`; those of what
+    is projected are added to it."""
+    _keep(con, "commitment_blocked", BLOCKED, is_projected)
+
+
+def _keep(con: duckdb.DuckDBPyConnection, table: str, query: str, is_projected: bool) -> None:
     makes = f"INSERT INTO settlement.{table}" if is_projected else f"CREATE OR REPLACE TABLE settlement.{table} AS"
-    con.execute(f"{makes} {COMMITTED.format(is_projected=is_projected)}")
+    con.execute(f"{makes} {query.format(is_projected=is_projected)}")
 
 
 def keep_lines(con: duckdb.DuckDBPyConnection, table: str) -> None:

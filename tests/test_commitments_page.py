@@ -32,6 +32,27 @@ def test_exposures_name_the_marts_that_pages_read():
     assert said == read
 
 
+def expect_blocked(page, home, year, department=None):
+    """The lines without a rate or a payer, from that year on, are those of the mart."""
+    rows = ask(
+        home,
+        """SELECT service_line_id, process, reason, count(DISTINCT month) FROM marts.commitment_blocked
+        WHERE year(month) >= ? AND coalesce(department = ?, true) GROUP BY ALL""",
+        year, department,
+    )  # fmt: skip
+    if not rows:
+        page.get_by_text("har en takst og en betaler").wait_for()
+        return
+    expect_rows(page, "commitment-blocked", len({reason for _, _, reason, _ in rows}))
+    expect_rows(page, "commitment-blocked-lines", min(len(rows), 200))
+    shown = page.locator('[data-table="commitment-blocked-lines"] tbody tr').evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.innerText))"
+    )
+    expected = {(line, fmt.label(process), fmt.label(reason), str(months)) for line, process, reason, months in rows}
+    found = {(cells[0], cells[3], cells[4], cells[7]) for cells in shown}
+    assert len(found) == len(shown) and found <= expected
+
+
 @NEEDS_BROWSER
 def test_figures_filters_and_causes_equal_sql(demo_home, browser, tmp_path):  # noqa: F811
     horizon = ask_one(demo_home, "SELECT horizon FROM marts.build")
@@ -47,6 +68,19 @@ def test_figures_filters_and_causes_equal_sql(demo_home, browser, tmp_path):  # 
         expect_figure(page, "change", fmt.whole_kroner(whole, signed=True))
         assert whole and page.locator("canvas, svg.marks").first.is_visible()
 
+        lacking = ask(
+            demo_home,
+            """SELECT reason, count(DISTINCT service_line_id), count(DISTINCT (service_line_id, month))
+            FROM marts.commitment_blocked WHERE year(month) = ? GROUP BY reason ORDER BY reason DESC""",
+            horizon.year,
+        )  # fmt: skip
+        assert [reason for reason, *_ in lacking] == ["mangler_takst", "mangler_betaler"]
+        head = page.locator(".afr-head").inner_text()
+        sentences = "Hertil kommer {} uden takst i {}.", "{} er uden betaler i {}."
+        for said, (_, lines, months) in zip(sentences, lacking, strict=True):
+            assert said.format(fmt.count_of(lines, "ydelse", "ydelser"), fmt.count_of(months, "måned", "måneder")) in head
+        expect_blocked(page, demo_home, horizon.year)
+
         department, name = ask(
             demo_home,
             """SELECT department, concat(department, ' ', any_value(department_name)) FROM marts.commitment_month
@@ -60,6 +94,7 @@ def test_figures_filters_and_causes_equal_sql(demo_home, browser, tmp_path):  # 
         expect_figure(page, "change", fmt.whole_kroner(
             ask_one(demo_home, changed.format("AND department = ?"), horizon.year, department), signed=True
         ))  # fmt: skip
+        expect_blocked(page, demo_home, horizon.year, department)
         page.get_by_text("Måned", exact=True).first.click()
         settle(page)
         expect_rows(page, "commitment-group", 12)

@@ -465,11 +465,12 @@ def test_every_identity_can_fail(built, mart, target, tmp_path):
             "UPDATE marts.invoice_payment SET paid_dkk = net_dkk + 0.01",
             "UPDATE marts.commitment_month SET remaining_dkk = remaining_dkk + 0.01 WHERE month = '2026-05-01'",
             "UPDATE marts.commitment_change SET change_dkk = change_dkk + 0.01, closing_dkk = closing_dkk + 0.01",
+            "DELETE FROM marts.commitment_blocked",
         ):
             assert con.execute(change).fetchone()[0] > 0, change
     outcome = dbt(spoilt, target, "test", "--select", "test_type:singular")
     results = {r.node.name: r.status for r in outcome.result}
-    assert len(results) == 15 and set(results.values()) == {"fail"}, results
+    assert len(results) == 16 and set(results.values()) == {"fail"}, results
 
 
 def test_a_build_without_its_variables_is_refused_by_name(target, tmp_path):

@@ -10,6 +10,7 @@ from dashboards import charts, desk, parts
 from dashboards import format as fmt
 from dashboards.published import Published, Row
 from settlement.engine.calendar import month_end
+from settlement.explanation import REASONS
 from settlement.impact import cause_text
 
 GROUPS = {
@@ -28,11 +29,20 @@ CHANGES = """coalesce(sum(opening_dkk), 0) AS opening, coalesce(sum(change_dkk),
 OF_CHOICE = """(len($departments) = 0 OR list_contains($departments, department))
     AND (len($accounts) = 0 OR list_contains($accounts, account))
     AND (len($items) = 0 OR list_contains($items, coalesce(item_code, '')))"""
+BLOCKED = """count(DISTINCT service_line_id) FILTER (year(month) = $year) AS lines_of_year,
+    count(DISTINCT (service_line_id, month)) FILTER (year(month) = $year) AS months_of_year,
+    coalesce(sum(expected_dkk) FILTER (year(month) = $year), 0) AS expected,
+    count(DISTINCT service_line_id) AS lines, count(DISTINCT (service_line_id, month)) AS months"""
+WITHOUT = {
+    "mangler_takst": "Hertil kommer {lines} uden takst i {months}.",
+    "mangler_betaler": "{lines} er uden betaler i {months}.",
+}
 MONTHS_SHOWN = 36
 DEFINITION = (
     "Forventet: hvad de bevilgede ydelser er værd pr. leverancemåned uden moms, til og med december to år frem; en åben slutdato "
     "fremskrives, og leverede enheder (besøg, måltider, ture) fremskrives som gennemsnittet af ydelsens seneste tre hele måneder. "
-    "En måned uden takst eller betaler er ikke med, før den har dem. Realiseret: bogført her på platformen for leverancemåneden. "
+    "Dage uden takst er ikke med, før de har en; en måned uden betaler er med, men kan ikke afregnes: begge er talt op under «Uden "
+    "takst eller betaler». Realiseret: bogført her på platformen for leverancemåneden. "
     "Rest: disponeret og ikke realiseret; forventet = realiseret + rest. Ændring: hvad vi ved nu, mod hvad vi "
     "vidste, da måneden sluttede; primo + ændringer = ultimo. Indtægter er negative."
 )
@@ -42,7 +52,10 @@ def show() -> None:
     """Draws the page."""
     reading = desk.published(desk.instance())
     head = st.container()
-    years = reading.values("SELECT DISTINCT year(month) FROM marts.commitment_month ORDER BY 1 DESC")
+    years = reading.values(
+        """SELECT year(month) FROM marts.commitment_month UNION SELECT year(month) FROM marts.commitment_blocked
+        ORDER BY 1 DESC"""
+    )
     if not years:
         with head:
             _header(reading, "Der er ingen bevilgede ydelser med penge i endnu.", "–")
@@ -50,12 +63,18 @@ def show() -> None:
     chosen = _filters(reading, years)
     total = reading.row(f"SELECT {SUMS} FROM marts.commitment_month WHERE year(month) = $year AND {OF_CHOICE}", **chosen)
     moved = reading.row(f"SELECT {CHANGES} FROM marts.commitment_change WHERE delivery_year = $year AND {OF_CHOICE}", **chosen)
+    blocked = reading.rows(
+        f"""SELECT reason, {BLOCKED} FROM marts.commitment_blocked WHERE year(month) >= $year AND {OF_CHOICE}
+        GROUP BY reason ORDER BY reason DESC""",
+        **chosen,
+    )
     since = month_end(reading.build.horizon)
     with head:
-        _header(reading, _conclusion(total, moved, chosen["year"], since), f"{chosen['year']}")
-    parts.figures(_figures(total, moved, since))
+        _header(reading, _conclusion(total, moved, chosen["year"], since) + _besides(blocked), f"{chosen['year']}")
+    parts.figures(_figures(total, moved, blocked, since))
     _by_month(reading, chosen)
     _by_group(reading, chosen, total)
+    _without(reading, chosen, blocked)
     _by_cause(reading, chosen, moved, since)
 
 
@@ -65,7 +84,7 @@ def _header(reading: Published, conclusion: str, period: str) -> None:
         conclusion,
         period=period,
         build=reading.build,
-        source="commitment_month og commitment_change (ydelser og bogførte linjer)",
+        source="commitment_month, commitment_change og commitment_blocked (ydelser og bogførte linjer)",
         definition=DEFINITION,
     )
 
@@ -77,7 +96,8 @@ def _filters(reading: Published, years: list[int]) -> dict:
         rows = reading.rows(
             f"""SELECT coalesce({key}, '') AS key, coalesce(nullif(concat_ws(' ', nullif({key}, ''),
                 CASE WHEN {key} <> '' THEN any_value({name}) END), ''), $none) AS name
-            FROM marts.commitment_month GROUP BY {key} ORDER BY name""",
+            FROM (SELECT {key}, {name} FROM marts.commitment_month UNION ALL BY NAME SELECT {key} FROM marts.commitment_blocked)
+            GROUP BY {key} ORDER BY name""",
             none=none,
         )
         return {row["key"]: row["name"] for row in rows}
@@ -108,7 +128,20 @@ def _conclusion(total: Row, moved: Row, year: int, since: date) -> str:
     return f"{said} Det disponerede er {fmt.millions(abs(moved['change']))} {more} end {fmt.day(since)}."
 
 
-def _figures(total: Row, moved: Row, since: date) -> list[parts.Figure]:
+def _besides(blocked: list[Row]) -> str:
+    """What the year's sum does not tell: the granted months that lack a price or a payer."""
+    return "".join(
+        " "
+        + WITHOUT[row["reason"]].format(
+            lines=fmt.count_of(row["lines_of_year"], "ydelse", "ydelser"),
+            months=fmt.count_of(row["months_of_year"], "måned", "måneder"),
+        )
+        for row in blocked
+        if row["months_of_year"]
+    )
+
+
+def _figures(total: Row, moved: Row, blocked: list[Row], since: date) -> list[parts.Figure]:
     realised = fmt.share(total["realised"], total["expected"])
     return [
         parts.Figure(
@@ -118,6 +151,11 @@ def _figures(total: Row, moved: Row, since: date) -> list[parts.Figure]:
             (
                 f"Udgifter {fmt.millions(total['cost'])}, indtægter {fmt.millions(total['income'])}",
                 f"Heraf fremskrevne enheder {fmt.millions(total['projected'])}",
+                *(
+                    f"{fmt.label(row['reason'])}: {fmt.count_of(row['lines_of_year'], 'ydelse', 'ydelser')}"
+                    for row in blocked
+                    if row["months_of_year"]
+                ),
             ),
         ),
         parts.Figure(
@@ -221,6 +259,52 @@ def _by_group(reading: Published, chosen: dict, total: Row) -> None:
         ],
         f"disponering-{chosen['year']}.csv",
     )
+
+
+def _without(reading: Published, chosen: dict, blocked: list[Row]) -> None:
+    """What cannot be committed, counted, and the lines whose rate or payer is to be mended."""
+    if not blocked:
+        parts.section("Uden takst eller betaler", f"Alle måneder fra januar {chosen['year']} har en takst og en betaler.")
+        return
+    parts.section(
+        "Uden takst eller betaler",
+        f"Bevilgede måneder fra januar {chosen['year']}, hvor mindst én dag mangler en takst eller en betaler. De parkeres, når de "
+        "skal afregnes; det forventede tæller kun de dage, der har en takst.",
+    )
+    parts.table(
+        blocked,
+        [
+            parts.Column("reason", "Hvad der mangler", lambda reason: f"{fmt.label(reason)}: {REASONS[reason]}."),
+            parts.count("lines_of_year", f"Ydelser i {chosen['year']}"),
+            parts.count("months_of_year", f"Måneder i {chosen['year']}"),
+            parts.money("expected", f"Heraf i det forventede {chosen['year']}"),
+            parts.count("lines", f"Ydelser fra {chosen['year']}"),
+            parts.count("months", f"Måneder fra {chosen['year']}"),
+        ],
+        caption=f"Bevilget uden takst eller betaler fra {chosen['year']}",
+        name="commitment-blocked",
+    )
+    lines = reading.rows(
+        f"""SELECT service_line_id, item_name, department, process, reason, min(month) AS first_month, max(month) AS last_month,
+            count(DISTINCT month) AS months, sum(expected_dkk) AS expected_dkk
+        FROM marts.commitment_blocked WHERE year(month) >= $year AND {OF_CHOICE}
+        GROUP BY service_line_id, item_name, department, process, reason
+        ORDER BY first_month, months DESC, service_line_id, process""",
+        **chosen,
+    )
+    columns = [
+        parts.Column("service_line_id", "Ydelse"),
+        parts.Column("item_name", "Ydelsens navn"),
+        parts.Column("department", "Afdeling"),
+        parts.coded("process", "Afregningsform"),
+        parts.coded("reason", "Årsag"),
+        parts.month("first_month", "Første måned"),
+        parts.month("last_month", "Sidste måned"),
+        parts.count("months", "Måneder"),
+        parts.money("expected_dkk", "Heraf i det forventede"),
+    ]
+    parts.table(lines, columns, caption="Ydelser, der mangler en takst eller en betaler", name="commitment-blocked-lines")
+    parts.download_csv(lines, columns, f"disponering-{chosen['year']}-uden-takst-eller-betaler.csv")
 
 
 def _by_cause(reading: Published, chosen: dict, moved: Row, since: date) -> None:

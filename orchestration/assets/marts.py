@@ -15,7 +15,9 @@ from orchestration.publish import publish
 # What a model is about, the middle part of its key. One not listed here is shared by several.
 ABOUT = {
     "settlement": ("settlement_line", "parked_line", "cost_month", "service_line_month"),
-    "commitment": ("commitment_month", "commitment_line_month", "commitment_change", "commitment_change_line"),
+    "commitment": (
+        "commitment_month", "commitment_line_month", "commitment_change", "commitment_change_line", "commitment_blocked",
+    ),
     "finance": (
         "budget_follow_up", "payroll_month", "incoming_invoice_month", "invoice_payment", "invoice_line",
         "invoice_line_service",

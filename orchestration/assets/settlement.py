@@ -28,7 +28,7 @@ MONTHS = dg.MonthlyPartitionsDefinition(start_date=FIRST_MONTH, fmt="%Y-%m", tim
 ENGINE_INPUTS = [warehouse_key("canonical", table) for table in INPUTS if table in contracts()] + [REFUSED]
 PARTIES = [warehouse_key("canonical", table) for table in ("counterparty", "department")]
 PIECE, DAY_WEIGHT, CALENDAR, MANUAL = (warehouse_key("settlement", table) for table in FROM_ENGINE)
-COMMITMENT, BEFORE, CHANGE = (warehouse_key("settlement", table) for table in COMMITTED)
+COMMITMENT, BEFORE, CHANGE, BLOCKED = (warehouse_key("settlement", table) for table in COMMITTED)
 MUNICIPALITY = warehouse_key("reference", "municipality")
 INVOICES = [
     warehouse_key("canonical", table)
@@ -134,10 +134,12 @@ def _for_marts_specs() -> Iterator[dg.AssetSpec]:
         COMMITMENT: "One such piece of what is granted through December of the year after next, open ends projected.",
         BEFORE: "One such piece as it was known when the last month that is over ended.",
         CHANGE: "One service line × year × process × account × cause of what has changed from the one to the other.",
+        BLOCKED: "One service line × month × process × account that lacks a price or a payer.",
     }
     deps = {
         PIECE: [DAY_WEIGHT], DAY_WEIGHT: [*ENGINE_INPUTS, CALENDAR, MANUAL], CALENDAR: [], MANUAL: [],
         COMMITMENT: [PIECE, *ENGINE_INPUTS], BEFORE: [PIECE, *ENGINE_INPUTS], CHANGE: [COMMITMENT, BEFORE, *ENGINE_INPUTS],
+        BLOCKED: [DAY_WEIGHT, *ENGINE_INPUTS],
     }  # fmt: skip
     for key, description in descriptions.items():
         yield dg.AssetSpec(key, description=description, deps=deps[key], group_name="settlement", owners=[SETTLEMENT],

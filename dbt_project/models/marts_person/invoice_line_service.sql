@@ -1,4 +1,4 @@
--- What a line is to be paid for, what it may be for, and what it was paid for.
+-- What a line is to be paid for, what it may be for, and what it was paid for. By invoice, so that the page reads one quickly.
 WITH
 found AS (
     SELECT
@@ -44,3 +44,4 @@ FROM found
 JOIN {{ ref('int_service_line') }} AS line ON line.service_line_id = found.service_line_id
 LEFT JOIN {{ ref('stg_invoice_remaining') }} AS remaining
     ON remaining.service_line_id = found.service_line_id AND remaining.delivery_month = found.delivery_month
+ORDER BY found.document_id, found.line_number
