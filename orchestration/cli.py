@@ -8,6 +8,7 @@ import re
 import sys
 from collections import Counter
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 from orchestration import (
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2 if isinstance(fault, UsageFault) else 1
 
 
+@cache
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="afregning", description="Nøjagtig afregning af sociale ydelser.")
     commands = parser.add_subparsers(required=True, metavar="kommando")

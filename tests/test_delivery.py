@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
-from test_ledger import WORLD
+from test_ledger import WORLD, with_world
 
 from settlement.instance import open_instance
 from settlement.ledger.delivery import deliver
@@ -30,9 +30,9 @@ def be_due(engine):
 
 
 @pytest.fixture
-def hindered(platform):
+def hindered(make_platform):
     """(platform, instance, engine) after a booking whose folder in the outbox could not be made."""
-    platform.load(WORLD)
+    platform = make_platform(with_world)
     instance = open_instance(platform.home)
     (instance.outbox / "1").write_text("no folder")
     platform.must(*BOOK)

@@ -24,10 +24,13 @@ TARGETS = {
 }
 
 
-@pytest.fixture
-def world(platform):
+def with_files(platform):
     platform.load(FILES)
-    return platform
+
+
+@pytest.fixture
+def world(make_platform):
+    return make_platform(with_files)
 
 
 def settled(world, through="2025-01", book=False):

@@ -27,10 +27,13 @@ FILES = {
 MANUAL = "MANUEL-1"
 
 
-@pytest.fixture
-def world(platform):
+def with_files(platform):
     platform.load(FILES)
-    return platform
+
+
+@pytest.fixture
+def world(make_platform):
+    return make_platform(with_files)
 
 
 def add(world, *, amount="-1.234,50", package="P1", month="2025-01", process="mellemkommunal", by="anna"):

@@ -5,7 +5,7 @@ from postgres import POSTGRESQL, SQLITE
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
-from test_ledger import WORLD
+from test_ledger import with_world
 
 from settlement.instance import open_instance
 from settlement.ledger.models import Document, SettlementRun
@@ -14,9 +14,8 @@ from settlement.ledger.register import open_register
 
 
 @pytest.fixture
-def world(platform):
-    platform.load(WORLD)
-    return platform
+def world(make_platform):
+    return make_platform(with_world)
 
 
 def book(world, day, period=None, through="2025-01"):

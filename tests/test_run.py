@@ -150,6 +150,7 @@ READER = """
 """
 
 
+@pytest.mark.heavy
 def test_second_run_finds_nothing_new_and_no_reader_notices_it(home, tmp_path):
     before, stop = build_id(home), tmp_path / "stop"
     reader = subprocess.Popen(

@@ -60,13 +60,20 @@ def runs(platform):
         return session.scalar(select(func.count()).select_from(SettlementRun))
 
 
-@pytest.fixture
-def booked(platform):
-    """A platform that has booked May, with June's registrations in."""
+def with_may(platform):
     platform.load(FOUNDED | {"registreringer": registrations(5)})
+
+
+def with_may_booked(platform):
+    with_may(platform)
     assert settle(platform, 5)[0] == 0
     platform.load({"registreringer": registrations(6)})
-    return platform
+
+
+@pytest.fixture
+def booked(make_platform):
+    """A platform that has booked May, with June's registrations in."""
+    return make_platform(with_may_booked)
 
 
 # --- (a) A rate uplift entered ten times too high ----------------------------------------------------------------------
@@ -168,9 +175,9 @@ def test_an_outgoing_batch_is_written_once(booked):
 
 
 @pytest.fixture
-def undelivered(platform):
+def undelivered(make_platform):
     """(platform, engine): May booked, nothing handed over."""
-    platform.load(FOUNDED | {"registreringer": registrations(5)})
+    platform = make_platform(with_may)
     platform.settle("mellemkommunal", "2025-05", "2025-06-05")
     instance = open_instance(platform.home)
     engine = open_register(instance)

@@ -4,7 +4,7 @@ import pytest
 from driver import decimal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from test_ledger import WORLD
+from test_ledger import with_booked_world
 
 from settlement.instance import open_instance
 from settlement.ledger.models import Document, Proposal
@@ -16,9 +16,8 @@ BOOK = ("--book", "--by", "anna", "--approved-by", "bo")
 
 
 @pytest.fixture
-def booked(platform):
-    platform.load(WORLD)
-    platform.settle("mellemkommunal", "2025-02", "2025-03-05", book=True)
+def booked(make_platform):
+    platform = make_platform(with_booked_world)
     instance = open_instance(platform.home)
     engine = open_register(instance)
     yield platform, instance, engine

@@ -76,6 +76,7 @@ def test_a_decision_that_cannot_be_is_refused_with_a_sentence(delivered, change,
     assert code == 1 and told in screen
 
 
+@pytest.mark.heavy
 @NEEDS_BROWSER
 def test_a_decision_on_the_page(delivered, browser, tmp_path):  # noqa: F811
     # Run by a process of its own, as a person would: dbt keeps the warehouse open as long as its process lives.
