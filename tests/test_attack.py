@@ -110,6 +110,7 @@ CHANGED_ROWS = {
     f"UPDATE booked_basis SET cpr = '0101010000' WHERE {OF_LINE_1}": "Linje 1 i bilag",
     f"UPDATE booked_basis SET corrects = 'F2025-000009' WHERE {OF_LINE_1}": "Linje 1 i bilag",
     f"UPDATE booked_basis SET hash = NULL WHERE {OF_LINE_1}": "Linje 1 i bilag",
+    f"UPDATE booked_line SET hash = (SELECT hash FROM booked_basis WHERE {OF_LINE_1})": "Linje 1 i bilag",
     f"UPDATE booked_basis SET run_no = 2 WHERE {OF_LINE_1}": "Bilag F2025-",
     f"UPDATE booked_basis SET document_number = 'F2025-000009' WHERE {OF_LINE_1}": "i bilag F2025-000009, som ikke findes",
     f"DELETE FROM booked_basis WHERE {OF_LINE_1}": "den første er linje 1",
@@ -118,7 +119,7 @@ CHANGED_ROWS = {
     "UPDATE posting SET amount_oere = amount_oere - 1 WHERE posting_id = 1": "er ikke ens",
     "UPDATE settlement_run SET booked_by = 'bo' WHERE run_no = 2": "Kørsel 2 eller dens bilag",
     "UPDATE number_series SET last = last + 1": "har huller",
-    "DELETE FROM booked_line WHERE line_number = 3": "Bilag F2025-",
+    "DELETE FROM booked_line WHERE line_number = 3": "ydelse B) er ændret",
     "DELETE FROM booked_line WHERE line_number = 1": "Linjenumrene har huller",
 }
 
@@ -173,13 +174,16 @@ def _rehash(session):
             ).all()
             lines = session.scalars(
                 select(BookedLine).where(BookedLine.basis_no.in_([basis.basis_no for basis in bases]))
-                .order_by(BookedLine.line_number)
+                .order_by(BookedLine.delivery_month)
             ).all()  # fmt: skip
-            for rows, fields in ((bases, hashing.BASIS_FIELDS), (lines, hashing.MONTH_FIELDS)):
-                for row in rows:
-                    row.hash = bytes.fromhex(hashing.digest([getattr(row, field) for field in fields], "3"))
-            under = [row.hash.hex() for row in (*bases, *lines)]
-            document.hash = hashing.digest([*(getattr(document, f) for f in hashing.DOCUMENT_FIELDS), *under], "3")
+            for basis in bases:
+                content = [getattr(basis, field) for field in hashing.BASIS_FIELDS]
+                for line in lines:
+                    if line.basis_no == basis.basis_no:
+                        content += [getattr(line, field) for field in hashing.MONTH_FIELDS]
+                basis.hash = bytes.fromhex(hashing.digest(content, "4"))
+            under = [basis.hash.hex() for basis in bases]
+            document.hash = hashing.digest([*(getattr(document, f) for f in hashing.DOCUMENT_FIELDS), *under], "4")
             hashes.append(document.hash)
         run.previous_hash = previous
         previous = run.hash = hashing.run_hash(run, hashes)

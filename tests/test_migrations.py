@@ -37,7 +37,9 @@ def _assert_schema(engine):
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, OpenBooking.metadata) == []
-        if engine.dialect.name == POSTGRESQL:
+        if engine.dialect.name == SQLITE:
+            assert connection.execute(text("SELECT wr FROM pragma_table_list WHERE name = 'booked_line'")).scalar()
+        else:
             assert connection.execute(text(
                 "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public' "
                 "AND data_type IN ('character varying', 'text') AND collation_name IS DISTINCT FROM 'C'"

@@ -173,8 +173,12 @@ def _number(
     """Exactly the proposed lines, each on its document, as `booked_lines.insert` takes them."""
     con.execute("CREATE TEMP TABLE document (counterparty VARCHAR, document_number VARCHAR)")
     con.executemany("INSERT INTO document VALUES (?, ?)", [[d.counterparty, d.number] for d in documents])
+    # What is known is looked up once a basis: `proposed` reads `difference`, which has one line of each from here on.
+    shared = ", ".join(column for column in booked_lines.BASIS if column in con.table("difference").columns)
+    con.execute("ALTER VIEW difference RENAME TO proposed_line")
+    con.execute(f"CREATE TEMP VIEW difference AS SELECT DISTINCT ON ({shared}) * FROM proposed_line")
     con.execute("CREATE TEMP VIEW known AS FROM proposed JOIN document USING (counterparty)")
-    numbered = booked_lines.number(con, session, run.run_no, lines="difference", known="known")
+    numbered = booked_lines.number(con, session, run.run_no, lines="proposed_line", known="known")
     proposed = (proposal.line_count, proposal.amount_oere, proposal.vat_oere)
     if numbered != proposed:
         raise StateFault(
@@ -210,7 +214,7 @@ def _insert_postings(
     side = process_named(run.process).counterparty_side
     other = "kredit" if side == "debet" else "debet"
     by_account = con.execute("""
-        SELECT document_number, account, sum(amount_oere)::BIGINT FROM booked JOIN basis USING (basis_no)
+        SELECT document_number, account, sum(amount_oere)::BIGINT FROM line JOIN basis USING (basis_no)
         GROUP BY document_number, account""").fetchall()
     signed = [(d.number, side, counterpart, d.amount_oere + d.vat_oere) for d in documents]
     signed += [(number, other, account or fallback, amount) for number, account, amount in by_account]

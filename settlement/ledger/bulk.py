@@ -49,10 +49,10 @@ def load(con: duckdb.DuckDBPyConnection, table: str, parts: Iterator[pa.Table]) 
 
 
 def insert(session: Session, table: Table, con: duckdb.DuckDBPyConnection, source: str) -> int:
-    """Inserts, in the session's transaction, every row of a table of `con` that has the columns of `table`, in its order;
-    returns how many."""
+    """Inserts, in the session's transaction, every row of a table of `con`, in its order, with the columns that both tables
+    have; returns how many."""
     put = _copy if session.get_bind().dialect.name == "postgresql" else _insert
-    columns = [column.name for column in table.c]
+    columns = [column.name for column in table.c if column.name in con.table(source).columns]
     cursor = session.connection().connection.cursor()
     return put(cursor, table.name, columns, _parts(con, source, columns))
 

@@ -14,23 +14,33 @@ from settlement.ledger.booking import DELIVERED, file_digest, kept_heads
 from settlement.ledger.models import BookedBasis, BookedLine, Document, NumberSeries, OutboxItem, Posting, SettlementRun
 
 BASES_AT_ONCE = 250_000  # of as many runs as have that many, or of one that has more
-# Grain: one line whose hash, or whose basis's, is another than that of its fields; of a changed basis its first.
+# Grain: one basis (run, document, service line, its line numbers) where its hash, or a line's, is another than that of its fields.
 _CHANGED = f"""
-    SELECT run_no, line_number, document_number FROM whole_line
-    WHERE hash <> CASE WHEN hash_version >= 3 THEN {hashing.hash_sql(hashing.MONTH_FIELDS)}
-        ELSE {hashing.hash_sql(hashing.LINE_FIELDS, hashing.VERSION)} END
-    UNION
-    SELECT b.run_no, min(l.line_number), b.document_number FROM line AS l JOIN (
-        SELECT * FROM basis JOIN run USING (run_no)
-        WHERE hash_version >= 3 AND hash IS DISTINCT FROM {hashing.hash_sql(hashing.BASIS_FIELDS)}
-    ) AS b USING (basis_no) GROUP BY b.run_no, b.basis_no, b.document_number
-    ORDER BY line_number"""
+    WITH changed AS (
+        SELECT basis_no FROM basis JOIN run USING (run_no) LEFT JOIN ({hashing.months_sql("line")}) USING (basis_no)
+        WHERE hash IS DISTINCT FROM CASE WHEN hash_version >= 4 THEN {hashing.basis_hash_sql(4)}
+            WHEN hash_version = 3 THEN {hashing.basis_hash_sql(3)} END
+    ),
+    changed_line AS (
+        SELECT basis_no, line_number FROM whole_line
+        WHERE hash IS DISTINCT FROM CASE WHEN hash_version < 3 THEN {hashing.hash_sql(hashing.LINE_FIELDS, hashing.VERSION)}
+            WHEN hash_version = 3 THEN {hashing.hash_sql(hashing.MONTH_FIELDS_3, 3)} END
+    ),
+    named AS (FROM changed LEFT JOIN line USING (basis_no) SELECT basis_no, line_number UNION FROM changed_line)
+    SELECT
+        b.run_no, b.document_number, b.service_line_id,
+        list(n.line_number ORDER BY n.line_number) FILTER (n.line_number IS NOT NULL) AS line_numbers
+    FROM named AS n JOIN basis AS b USING (basis_no) GROUP BY ALL ORDER BY min(n.line_number), service_line_id"""
 # Grain: one run of `mirrored` whose file has another number of lines than the register, or one the register lacks.
-_UNLIKE = f"""
-    WITH booked AS (SELECT run_no, {', '.join(mirror.COLUMNS)} FROM whole_line JOIN mirrored USING (run_no))
+_UNLIKE = """
     SELECT run_no FROM (SELECT run_no FROM kept EXCEPT ALL SELECT run_no FROM booked)
     UNION SELECT run_no FROM (SELECT run_no FROM booked EXCEPT ALL SELECT run_no FROM kept)
-    UNION SELECT run_no FROM (FROM kept EXCEPT ALL FROM booked)"""
+    UNION SELECT run_no FROM (FROM kept EXCEPT ALL FROM booked)
+    ORDER BY run_no"""
+# Of such a run: the first line that only one of the two has.
+_FIRST_UNLIKE = """
+    WITH a AS (FROM kept WHERE run_no = $run_no), b AS (FROM booked WHERE run_no = $run_no)
+    SELECT min(line_number) FROM ((FROM a EXCEPT ALL FROM b) UNION ALL (FROM b EXCEPT ALL FROM a))"""
 
 
 def verify(instance: Instance, engine: Engine, head: str | None = None) -> list[str]:
@@ -95,8 +105,9 @@ def _laid_in_columns(
         CREATE OR REPLACE VIEW whole_line AS
         SELECT r.process, r.hash_version, b.* EXCLUDE (hash), l.* EXCLUDE (basis_no)
         FROM line AS l JOIN basis AS b ON b.basis_no = l.basis_no JOIN run AS r ON r.run_no = b.run_no""")
-    for run_no, line, number in con.execute(_CHANGED).fetchall():
-        yield f"Linje {line} i bilag {number} (kørsel {run_no}) er ændret efter bogføringen."
+    for run_no, number, service_line, lines in con.execute(_CHANGED).fetchall():
+        named = f"Linje {', '.join(map(str, lines))}" if lines else "Hver linje"
+        yield f"{named} i bilag {number} (kørsel {run_no}, ydelse {service_line}) er ændret efter bogføringen."
     under = {tuple(key): hashes for *key, hashes in con.execute(hashing.children_sql("basis", "line")).fetchall()}
     for run in runs:
         for document in documents[run.run_no]:
@@ -134,8 +145,11 @@ def _mirrored(instance: Instance, con: duckdb.DuckDBPyConnection, runs: list[Set
             con.execute(f"INSERT INTO mirrored VALUES ({run.run_no})")
         except duckdb.Error:
             yield f"Kørsel {run.run_no}: spejlet {path.name} i arkivet kan ikke læses. Slet filen; den skrives igen fra registeret."
+    con.execute(f"CREATE OR REPLACE VIEW booked AS SELECT run_no, {columns} FROM whole_line JOIN mirrored USING (run_no)")
     for (run_no,) in con.execute(_UNLIKE).fetchall():
-        yield f"Kørsel {run_no}: spejlet {paths[run_no].name} i arkivet er ikke registerets linjer."
+        (line,) = con.execute(_FIRST_UNLIKE, {"run_no": run_no}).fetchone()
+        name = paths[run_no].name
+        yield f"Kørsel {run_no}: spejlet {name} i arkivet er ikke registerets linjer; den første, der er en anden, er linje {line}."
 
 
 def _sums(
