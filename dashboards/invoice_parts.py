@@ -11,22 +11,22 @@ from dashboards import format as fmt
 from dashboards import parts
 from dashboards.published import Row
 from settlement.documents.incoming import Invoice, read_invoice
-from settlement.documents.incoming_verdict import verdict
-from settlement.faults import Fault
+from settlement.documents.incoming_verdict import UNKNOWN, verdict
+from settlement.faults import Fault, InputFault
 from settlement.instance import Instance
 from settlement.invoices.decisions import ACTIONS
 from settlement.invoices.reasons import FOUND_BY, REASONS
 
 
-def paper(instance: Instance, document: Row) -> None:
-    """The document itself, from the archive."""
+def paper(instance: Instance, document: Row) -> str:
+    """The document itself, from the archive; returns what its sender is told if it breaks its standard, '' where it does not."""
     try:
         content = instance.archived(document["document_id"]).read_bytes()
         invoice = read_invoice(content)
         judged = verdict(content, Path(instance.invoices.schematron) if instance.invoices.schematron else None)
     except (Fault, OSError) as fault:
         st.error(str(fault) if isinstance(fault, Fault) else "Fakturaens fil mangler i arkivet.", icon=":material/block:")
-        return
+        return f"Fakturaen er {UNKNOWN}. Send den igen i en af dem." if isinstance(fault, InputFault) else ""
     is_credit = invoice.kind == "kreditnota"
     parts.section(f"{'Kreditnota' if is_credit else 'Faktura'} {invoice.number}", " ".join(filter(None, [invoice.supplier.name])))
     parts.facts(
@@ -76,6 +76,9 @@ def paper(instance: Instance, document: Row) -> None:
                 f"Hent bilag: {attachment.name}", attachment.content, attachment.name, attachment.mime, on_click="ignore",
                 icon=":material/attach_file:", key=f"attachment-{document['document_id'][:8]}-{attachment.name}",
             )  # fmt: skip
+    if judged.is_valid:
+        return ""
+    return f"Fakturaen overholder ikke {judged.rule_set}: {', '.join(judged.fatal_rules)}. Ret den, og send den igen."
 
 
 def _what(line) -> str:

@@ -44,8 +44,8 @@ _TERMS_TYPES = [pa.string()] * 2 + [pa.date32()] * 2 + [pa.int64()] * 3 + [pa.st
 def bind_invoices(
     con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, before: datetime = datetime.max
 ) -> None:
-    """Binds every table of `matching.INPUTS`, after `engine_input.bind` on the same connection; with `before` (UTC without
-    zone) of the register what was written before that moment."""
+    """Binds every table of `matching.INPUTS` but `invalid`, after `engine_input.bind` on the same connection; with `before`
+    (UTC without zone) of the register what was written before that moment."""
     con.execute(f"CREATE OR REPLACE TEMP TABLE own_municipality AS SELECT '{instance.municipality}' AS code")
     for table, query in _FROM_CANONICAL.items():
         con.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS {query}")

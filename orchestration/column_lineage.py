@@ -370,12 +370,16 @@ def _of_commitment() -> dict[str, dict[str, list[Origin]]]:
     by, types = "settlement/commitment.py", from_code()["types"]
     projected = {"is_projected": [Origin("canonical.registration", "date", "ingestion/engine_input.py")]}
     kept = [c for c in types["settlement.commitment"] if c not in projected]
+    blocked = ("process", "service_line_id", "delivery_month", "account")
     now, before = "settlement.commitment", "settlement.commitment_before"
     amounts = [Origin(table, "amount_oere", by) for table in (now, before)]
     month = [Origin(table, "delivery_month", by) for table in (now, before)]
     told = ("process", "counterparty", "account", "price_oere", "quantity_num", "delivery_month")
     return {
         **{table: _copied("settlement.piece", kept, by) | projected for table in (now, before)},
+        "settlement.commitment_blocked": projected | _copied("settlement.day_weight", blocked, by) | {
+            "reason": [Origin("settlement.day_weight", c, "settlement/engine/sql/blocked.sql")
+                       for c in ("price_oere", "payer", "department")]},
         "settlement.commitment_change": {
             **{c: [Origin(table, c, by, True) for table in (now, before)] for c in ("service_line_id", "process", "account")},
             "delivery_year": month, "is_late": month, "opening_oere": [Origin(before, "amount_oere", by)], "change_oere": amounts,

@@ -98,7 +98,7 @@ MEANINGS = {
     "previous_hash": "hash of the run before",
     "hash_version": "which fields the hash covers",
     "hash": "SHA-256 of the row's fields and of what lies under it",
-    "content_hash": "SHA-256 of the line's fields",
+    "content_hash": "SHA-256 that covers the line: its own, or from run version 4 on its basis's with all its months",
     "series": "letter of the document's number series",
     "register.document.year": "year of the number series",
     "issue_date": "date of issue",

@@ -17,7 +17,7 @@ def add_commands(commands) -> None:
     check = invoice.add_parser("check", help="bedømmer e-fakturaer efter skema og regler; intet modtages")
     check.add_argument("files", nargs="+", type=Path, metavar="FIL", help="en e-faktura, eller en mappe eller zip med dem")
     check.set_defaults(command=_check)
-    pay = invoice.add_parser("pay", help="matcher alle fakturaer på ny og bogfører og betaler dem, der er godkendt")
+    pay = invoice.add_parser("pay", help="matcher alle fakturaer på ny, betaler de godkendte og sender de afviste tilbage")
     pay.add_argument("--by", required=True, metavar="NAVN", help="den der betaler")
     pay.add_argument("--date", type=arguments.day, metavar="DATO", help="bogføringsdato; ellers i dag")
     pay.add_argument("--json", action="store_true", help="svaret til et program")
@@ -34,7 +34,7 @@ def _pay(options) -> int:
     from settlement.instance import open_instance
     from settlement.ledger.delivery import deliver
     from settlement.ledger.lines_file import money_text
-    from settlement.ledger.models import Document
+    from settlement.ledger.models import Document, InvoiceReturn
     from settlement.ledger.register import open_register
 
     instance = open_instance()
@@ -46,11 +46,19 @@ def _pay(options) -> int:
     else:
         deliver(instance, engine)
         with Session(engine) as session:
-            vouchers = session.scalar(select(func.count()).select_from(Document).where(Document.run_no == run.run_no))
+            vouchers, returned = (
+                session.scalar(select(func.count()).select_from(table).where(table.run_no == run.run_no))
+                for table in (Document, InvoiceReturn)
+            )
+        paid = (
+            f"{vouchers} fakturaer på {money_text(run.amount_oere)} kr. og {money_text(run.vat_oere)} kr. moms er bogført og "
+            "afleveret til økonomisystemet."
+        )
+        told = [paid if vouchers else "Ingen fakturaer er klar til betaling."]
+        told += [f"Afviste, der er sendt tilbage: {returned}."] if returned else []
         answer = {
-            "run": run.run_no, "vouchers": vouchers, "amount_oere": run.amount_oere, "vat_oere": run.vat_oere,
-            "told": f"Kørsel {run.run_no}: {vouchers} fakturaer på {money_text(run.amount_oere)} kr. og {money_text(run.vat_oere)} "
-            "kr. moms er bogført og afleveret til økonomisystemet.",
+            "run": run.run_no, "vouchers": vouchers, "returned": returned, "amount_oere": run.amount_oere, "vat_oere": run.vat_oere,
+            "told": f"Kørsel {run.run_no}: {' '.join(told)}",
         }  # fmt: skip
     print(json.dumps(answer, ensure_ascii=False) if options.json else answer["told"])
     return 0

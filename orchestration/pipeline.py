@@ -39,7 +39,7 @@ Progress = Callable[[str], None]
 DBT_PROJECT = Path(__file__).resolve().parent.parent / "dbt_project"
 SYSTEM_USER = "platformen"
 FROM_ENGINE = ("piece", "day_weight", "calendar_day", "manual_line")
-COMMITTED = ("commitment", "commitment_before", "commitment_change")
+COMMITTED = ("commitment", "commitment_before", "commitment_change", "commitment_blocked")
 # What says when a row was written: its own moment, or that of the row of another table it belongs to.
 FOR_MARTS = {
     "settlement_run": "booked_at", "document": "settlement_run", "ledger_line": "settlement_run",
@@ -170,8 +170,8 @@ def derive(
     con: duckdb.DuckDBPyConnection, instance: Instance, engine: Engine, *, horizon: date, before: datetime | None = None
 ) -> dict[str, int]:
     """Writes what the marts read beside the canonical tables: entitlement through the horizon's year, commitments through
-    December of the year after next and what has changed in them since the horizon's month ended, incoming invoices as they
-    match, the ledger and the register of municipalities. Returns rows by table.
+    December of the year after next, the months that lack a price or a payer, and what has changed since the horizon's month
+    ended, incoming invoices as they match, the ledger and the register of municipalities. Returns rows by table.
 
     With `before`, of the register only what was written before that moment (UTC without zone).
     """
@@ -202,10 +202,11 @@ def _entitle(
     con, instance: Instance, table: str, horizon: date, last_month: date, entitled_through: date | None = None
 ) -> None:
     """Keeps what is bound as commitments, with what is projected after the horizon's month, and its lines for the
-    comparison; with `entitled_through` also the engine's own tables up to that month."""
+    comparison; with `entitled_through` also what is blocked of them, and the engine's own tables up to that month."""
     settle.entitle(con, own_municipality=instance.municipality, through=last_month)
     commitment.keep(con, table)
     if entitled_through:
+        commitment.keep_blocked(con)
         for name in FROM_ENGINE:
             through = f"WHERE delivery_month <= DATE '{entitled_through}'" if name in ("piece", "day_weight") else ""
             con.execute(f"CREATE OR REPLACE TABLE settlement.{name} AS FROM temp.{name} {through}")
@@ -213,6 +214,8 @@ def _entitle(
     bind_projected(con, horizon=horizon)
     settle.entitle(con, own_municipality=instance.municipality, through=last_month, since=add_months(horizon, 1))
     commitment.keep(con, table, is_projected=True)
+    if entitled_through:
+        commitment.keep_blocked(con, is_projected=True)
 
 
 def dbt_variables(instance: Instance, horizon: date) -> dict[str, str]:

@@ -40,8 +40,8 @@ GIVEN = {
 ENGINE_KEPT = {"piece": "settlement.piece", "day_weight": "settlement.day_weight", "calendar_day": "settlement.calendar_day"}
 # Of a run's settings, and of what only chooses rows: no column of the platform.
 NO_COLUMN = {
-    "terms", "match_rule", "chosen_line", "approved", "laid_aside", "ordinary_word", "own_municipality", "run", "calendar_month",
-    "claim_deadline", "allowed_late", "hold", "held", "set_aside", "already_booked",
+    "terms", "match_rule", "chosen_line", "approved", "invalid", "laid_aside", "ordinary_word", "own_municipality", "run",
+    "calendar_month", "claim_deadline", "allowed_late", "hold", "held", "set_aside", "already_booked",
 }  # fmt: skip
 ANY_MONTH, ANY_MUNICIPALITY, ANY_PROCESS = date(2024, 1, 1), "461", "mellemkommunal"
 

@@ -13,7 +13,7 @@ from incoming_example import SAMPLES, changed, document, needs_samples, samples
 
 from orchestration.cli import main
 from settlement.documents import schematron
-from settlement.documents.incoming_verdict import XSD, verdict
+from settlement.documents.incoming_verdict import UNKNOWN, XSD, broken_rules, edition, verdict
 from settlement.faults import StateFault
 
 
@@ -65,6 +65,13 @@ def test_a_warning_alone_makes_no_document_invalid():
     assert (found.is_valid, found.fatal_rules, found.warning_rules) == (True, (), ("DK-R-003",))
 
 
+@pytest.mark.parametrize("content", [b"<Reminder/>", b"no XML", changed(document(), ("poacc:billing:3.0", "poacc")).encode()])
+def test_what_cannot_be_judged_breaks_the_standard_itself(content):
+    assert broken_rules(content) == (UNKNOWN,)
+    assert broken_rules(changed(document(), (">1700.00<", ">1700.01<")).encode()) == ("BR-CO-10", "BR-CO-13")
+    assert broken_rules(document().encode()) == ()
+
+
 # --- the official kind of Schematron --------------------------------------------------------------------------------
 
 STYLESHEET = """<xsl:stylesheet version="2.0" xmlns:xsl="http://www.w3.org/1999/XSL/Transform"
@@ -105,14 +112,16 @@ def test_a_new_edition_of_a_stylesheet_is_read(official):
     path = official / "3.0.1" / "OIOUBL-Invoice.xslt"
     assert verdict(document(standard="oioubl3").encode(), official).warning_rules == ("OURS-002",)
     path.write_text(STYLESHEET.replace("OURS-002", "OURS-003"), encoding="utf-8")
+    kept = edition(official)
     os.utime(path, ns=(1, path.stat().st_mtime_ns + 1_000_000))
+    assert len({kept, edition(official), edition(), edition(official / "3.0.1")}) == 4 and edition() == edition()
     assert verdict(document(standard="oioubl3").encode(), official).warning_rules == ("OURS-003",)
 
 
 def test_what_stops_the_official_schematron_is_told_and_never_passed_over(official, tmp_path, monkeypatch):
     good = document(standard="oioubl3").encode()
     with pytest.raises(StateFault, match="findes ikke"):
-        verdict(good, tmp_path / "nowhere")
+        broken_rules(good, tmp_path / "nowhere")
     with pytest.raises(StateFault, match="OIOUBL-Creditnote.xslt mangler"):
         verdict(document("CreditNote", "oioubl3").encode(), official)
     (official / "OIOUBL-Invoice.xsl").write_text("<no/>", encoding="utf-8")

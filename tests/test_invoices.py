@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import shutil
 from collections import Counter
 from datetime import date
 from decimal import Decimal
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from driver import Platform
 from invoice_files import invoice_xml
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
@@ -20,8 +18,10 @@ from sqlalchemy.orm import Session
 from ingestion.quality import judge_loads
 from ingestion.receiving import receive
 from ingestion.warehouse import open_warehouse
+from orchestration import invoices as matched
 from orchestration.invoices import match_invoices
 from orchestration.pipeline import pay_invoices
+from settlement.documents.incoming_verdict import broken_rules
 from settlement.faults import Fault, StateFault
 from settlement.instance import open_instance
 from settlement.invoices import decisions
@@ -123,22 +123,18 @@ class House:
                 amount_oere=int(Decimal(amount) * 100), reason=reason, **more,
             ).decision_id  # fmt: skip
 
+    def withdraw(self, decision, by="anna"):
+        with writing(open_register(self.instance)) as session:
+            decisions.withdraw(session, user_name=by, decision_id=decision, reason="Fortrudt")
 
-@pytest.fixture(scope="session")
-def loaded(new_instance, tmp_path_factory):
-    """The folder of an instance that has the facts; never written to by a test."""
-    home = tmp_path_factory.mktemp("granted") / "instance"
-    shutil.copytree(new_instance, home)
-    with pytest.MonkeyPatch.context() as environment:
-        Platform(home, environment).load(FACTS)
-    return home
+
+def with_facts(platform):
+    platform.load(FACTS)
 
 
 @pytest.fixture
-def house(loaded, tmp_path, monkeypatch):
-    home = tmp_path / "granted" / "instance"
-    shutil.copytree(loaded, home)
-    return House(Platform(home, monkeypatch))
+def house(make_platform):
+    return House(make_platform(with_facts))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
@@ -233,6 +229,56 @@ def test_what_went_back_may_come_again_under_its_number(house):
     assert house.outcomes() == {rejected: ("afvist", "afvist"), again: ("godkendt_automatisk", "")}
     house.pay()
     assert house.paid(again) == {"Y2": Decimal("31000.00")}
+
+
+OF_BO = {"number": "1", "lines": [{"item": "Døgnophold", "quantity": 31, "price": "1000", "note": "Bo Dal"}]}
+INVALID = OF_BO | {"broken": "<cbc:UBLVersionID>2.1</cbc:UBLVersionID>"}
+
+
+def test_an_invalid_invoice_is_paid_where_a_person_approves_it_all_the_same(house):
+    (document,) = house.receive([INVALID])
+    assert house.outcomes()[document] == ("fejl_faktura", "ugyldig") and house.pay() is None
+    house.decide(document, "godkend")
+    assert house.outcomes()[document] == ("godkendt", "")
+    house.pay()
+    assert house.paid(document) == {"Y2": Decimal("31000.00")}
+
+
+def test_an_invalid_invoice_that_is_rejected_waits_for_nobody(house):
+    (document,) = house.receive([INVALID])
+    house.decide(document, "afvis", reason="Ret F-LIB001")
+    assert house.outcomes()[document] == ("afvist", "afvist")
+
+
+def test_verdicts_are_kept_until_the_rules_are_of_another_edition(house, monkeypatch):
+    valid, invalid = house.receive([OF_BO, INVALID | {"number": "2", "period": ("2025-02-01", "2025-02-28")}])
+    judged = []
+    monkeypatch.setattr(matched, "broken_rules", lambda *given: judged.append(given) or broken_rules(*given))
+    found = house.outcomes()
+    assert (found[valid][1], found[invalid][1], len(judged)) == ("", "ugyldig", 2)
+    with open_warehouse(house.instance) as con:
+        kept = con.execute("SELECT document_id, rules FROM quality.invoice_verdict ORDER BY rules").fetchall()
+    assert kept == [(valid, ""), (invalid, "F-LIB001")]
+    house.outcomes()
+    assert len(judged) == 2
+    monkeypatch.setattr(matched, "edition", lambda folder: "another")
+    assert house.outcomes() == found and len(judged) == 4
+    house.pay()
+    monkeypatch.setattr(matched, "edition", lambda folder: "a third")
+    house.outcomes()
+    assert len(judged) == 5  # what is paid needs none
+
+
+def test_a_schematron_that_is_not_there_stops_matching_with_its_sentence(house):
+    settings = house.home / "settings.toml"
+    text_now, nowhere = settings.read_text(encoding="utf-8"), house.home / "schematron"
+    own = f'[fakturabetaling]\nschematron = "{nowhere}"\n'
+    settings.write_text(text_now.replace("[fakturabetaling]\n", own), encoding="utf-8")
+    house.receive([OF_BO])
+    with pytest.raises(StateFault, match="Mappen med Schematron, .*, findes ikke"):
+        house.outcomes()
+    with pytest.raises(StateFault, match="Mappen med Schematron, .*, findes ikke"):
+        house.pay()
 
 
 def test_a_disputed_line_is_parked_and_the_rest_is_paid(house):

@@ -1,5 +1,5 @@
-"""Matching, payment and return killed at any moment: after every restart nothing is paid twice, nothing is lost, and the files
-that go to the finance system are the same."""
+"""Matching, payment and return killed at any moment, on both databases: after every restart nothing is paid twice, nothing is
+lost, and the files that go to the finance system are the same."""
 
 import os
 import random
@@ -8,16 +8,17 @@ from collections import Counter
 from decimal import Decimal
 
 import pytest
+from postgres import POSTGRESQL, SQLITE
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from test_crash import Registers, _stopped
+from test_crash import Registers, _await_rollback, _stopped
 from test_invoices import FACTS, PAID_ON, House
 
 from ingestion.warehouse import open_warehouse
 from orchestration.pipeline import pay_invoices
 from settlement.ledger.booking import heads_file, kept_heads
 from settlement.ledger.delivery import deliver
-from settlement.ledger.models import Document, InvoicePayment, OutboxItem, SettlementRun
+from settlement.ledger.models import Document, InvoicePayment, InvoiceReturn, OutboxItem, SettlementRun
 from settlement.ledger.register import open_register
 from settlement.ledger.verify import verify
 
@@ -25,8 +26,7 @@ MONTHS = {"2024-08": 31, "2024-09": 30, "2024-10": 31, "2024-11": 30, "2024-12":
 TOTAL = sum(2 * days * 1000 for days in MONTHS.values())
 
 
-@pytest.fixture
-def house(platform):
+def _house(platform):
     house = House(platform)
     platform.load(FACTS)
     assert FACTS["ydelser"][0]["startdato"] < "2024-08"
@@ -35,6 +35,9 @@ def house(platform):
             {"item": "Døgnophold", "quantity": days, "price": "1000", "note": who}]}
         for month, days in MONTHS.items() for who in ("Anna Berg", "Bo Dal")
     ])  # fmt: skip
+    wrong_lines = [{"item": "Døgnophold", "quantity": 33, "price": "1000", "note": "Bo Dal"}]
+    (wrong,) = house.receive([{"number": "X", "lines": wrong_lines}])
+    house.decide(wrong, "afvis", reason="Januar har 31 dage")
     return house
 
 
@@ -59,10 +62,10 @@ def _in_a_child(instance, pipe):
 
 
 def _state(engine):
-    """(invoice parts paid, kroner, vouchers, runs, files)"""
+    """(invoice parts paid, kroner, vouchers, runs, files, rejections told of)"""
     with Session(engine) as session:
         parts, oere = session.execute(select(func.count(), func.sum(InvoicePayment.amount_oere))).one()
-        counts = [session.scalar(select(func.count()).select_from(m)) for m in (Document, SettlementRun, OutboxItem)]
+        counts = [session.scalar(select(func.count()).select_from(m)) for m in (Document, SettlementRun, OutboxItem, InvoiceReturn)]
     return parts, Decimal(int(oere or 0)) / 100, *counts
 
 
@@ -72,7 +75,9 @@ def _files(instance):
 
 
 @pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.heavy)])
-def test_killed_at_any_moment(house, kills, request):
+@pytest.mark.parametrize("database", [SQLITE, POSTGRESQL])
+def test_killed_at_any_moment(database, kills, make_platform_on, request):
+    house = _house(make_platform_on(database))
     heads_file(house.instance).touch()
     registers, told, rng = Registers(house.instance, request), Counter(), random.Random(5)
     reading, writing = os.pipe()
@@ -80,7 +85,7 @@ def test_killed_at_any_moment(house, kills, request):
     whole = registers.fresh()
     _pay_and_deliver(whole)
     longest, wanted = time.monotonic() - begun, _files(whole)
-    nothing, everything = (0, 0, 0, 0, 0), (12, TOTAL, 12, 1, 2)
+    nothing, everything = (0, 0, 0, 0, 0, 0), (12, TOTAL, 12, 1, 2, 1)
     assert _state(open_register(whole)) == everything and len(wanted) == 2
     for _ in range(kills):
         for path in whole.outbox.rglob("*"):
@@ -89,6 +94,7 @@ def test_killed_at_any_moment(house, kills, request):
         instance = registers.fresh()
         said = _stopped(_in_a_child(instance, writing), reading, writing, rng.uniform(0, longest))
         engine = open_register(instance)
+        _await_rollback(engine)
         found = _state(engine)
         assert found in (nothing, everything), found
         if found == everything and len(kept_heads(instance)) == 1:

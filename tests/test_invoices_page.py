@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from test_browser import CHROMIUM, browser, expect_figure, expect_rows, open_page, pick, served, settle, signed_in  # noqa: F401
 
 from dashboards import format as fmt
+from settlement.documents.incoming_verdict import broken_rules
 from settlement.instance import open_instance
 from settlement.ledger.models import AccessLog, InvoiceDecision, InvoicePayment
 from settlement.ledger.register import open_register
@@ -66,3 +67,30 @@ def test_what_is_ready_is_paid_once_and_a_decision_is_kept(page, own_home):
     assert paid == ask_one(own_home, READY)
     page.get_by_role("button", name=re.compile("^Betal .* klar")).click()
     expect(page.get_by_text("Ingen fakturaer er klar til betaling.")).to_be_visible(timeout=90_000)
+
+
+def test_an_invalid_invoice_is_rejected_with_the_rules_it_breaks(page, own_home):
+    """Of the first invoice shown, the file in the archive lacks what its standard asks for."""
+    instance, engine = open_instance(own_home), open_register(open_instance(own_home))
+    (document,) = ask(own_home, """
+        SELECT document_id FROM marts.invoice_payment WHERE outcome = 'fejl_faktura'
+        ORDER BY received, due_date, sender_cvr, document_number LIMIT 1""")[0]  # fmt: skip
+    path = instance.archived(document)
+    lacking = re.sub(rb"<cbc:(UBLVersionID|BuyerReference)>[^<]*</cbc:[A-Za-z]*>", b"", path.read_bytes())
+    rules = ", ".join(broken_rules(lacking))
+    assert rules and not broken_rules(path.read_bytes())
+    path.chmod(0o600)
+    path.write_bytes(lacking)
+    open_page(page, "Overblik")
+    open_page(page, "Fakturabetaling")
+    pick(page, "Udfald", re.compile("^Fejl i fakturaen "))
+    reason = page.get_by_label("Begrundelse; leverandøren læser den ved afvisning")
+    expect(reason).to_have_value(re.compile(f"^Fakturaen overholder ikke .*: {rules}\\. Ret den, og send den igen\\.$"))
+    page.get_by_role("button", name=re.compile("Godkend fakturaen")).click()
+    expect(page.get_by_text("Beslutningen mangler en begrundelse")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name=re.compile("Afvis fakturaen")).click()
+    expect(page.get_by_text("Beslutningen er gemt")).to_be_visible(timeout=30_000)
+    with Session(engine) as session:
+        (decision,) = session.scalars(select(InvoiceDecision)).all()
+    assert (decision.action, decision.document_id) == ("afvis", document) and rules in decision.reason
+    expect(page.get_by_role("button", name=re.compile("send 1 afvist tilbage"))).to_be_visible()

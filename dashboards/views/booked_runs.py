@@ -121,10 +121,19 @@ def _explain(instance: Instance, engine, run_no: int, number: str) -> None:
     explained.choose(instance, engine, lines, "amount", key="explain-booked", proposal_id=proposal_id)
 
 
+def _format(form: str) -> tuple[str, str]:
+    """A file's title and type; of one of several parts (fakturabetaling_prisme_2) the title says which."""
+    if form in FORMATS:
+        return FORMATS[form]
+    whole, _, part = form.rpartition("_")
+    title, mime = FORMATS[whole]
+    return f"{title}, del {part}", mime
+
+
 def _files(instance: Instance, items: list[Row]) -> None:
     with st.container(horizontal=True):
         for item in items:
-            title, mime = FORMATS[item["format"]]
+            title, mime = _format(item["format"])
             path = instance.outbox / item["path"] if item["path"] else None
             if path is None or not path.exists():
                 why = item["last_error"] or (

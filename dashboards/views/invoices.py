@@ -56,7 +56,7 @@ def show() -> None:
         st.success(notice, icon=":material/check_circle:")
     may_decide = user.role in MAY_BOOK
     if may_decide:
-        _pay(instance, user, ready)
+        _pay(instance, engine, user, ready)
         _confirm(instance, engine, user)
         _rules(instance, engine, user)
     documents = _choose(reading, sums)
@@ -89,12 +89,16 @@ def _figures(sums: dict[str, Row], waiting: int, ready: list[Row]) -> None:
     )  # fmt: skip
 
 
-def _pay(instance, user, ready: list[Row]) -> None:
+def _pay(instance, engine, user, ready: list[Row]) -> None:
     count = sum(row["documents"] for row in ready)
+    with Session(engine, expire_on_commit=False) as session:
+        rejected = len(decisions.to_return(session, instance))
+    said = f"Betal {fmt.count_of(count, 'klar faktura', 'klare fakturaer')}"
+    back = f"send {fmt.count_of(rejected, 'afvist', 'afviste')} tilbage"
+    said = f"{said}, og {back}" if count and rejected else back.capitalize() if rejected else said
     if st.button(
-        f"Betal {fmt.count_of(count, 'klar faktura', 'klare fakturaer')}", type="primary", disabled=not count,
-        icon=":material/payments:", key="invoice-pay",
-    ):  # fmt: skip
+        said, type="primary", disabled=not (count or rejected), icon=":material/payments:", key="invoice-pay"
+    ):
         try:
             with st.spinner("Matcher på ny og bogfører …"):
                 answer = program.ask(instance, "invoice", "pay", f"--by={user.name}")
@@ -183,12 +187,12 @@ def _step(documents: list[Row]) -> Row:
         st.session_state[AT] = (key, 0)
     at = st.session_state[AT][1]
     before, after, place = st.columns([1, 1, 6], vertical_alignment="center")
-    if before.button("Forrige", shortcut="Alt+Left", disabled=at == 0, key="invoice-before"):
-        st.session_state[AT] = (key, at - 1)
-        st.rerun()
-    if after.button("Næste", shortcut="Alt+Right", disabled=at == len(documents) - 1, key="invoice-after"):
-        st.session_state[AT] = (key, at + 1)
-        st.rerun()
+
+    def step(by: int) -> None:
+        st.session_state[AT] = (key, at + by)
+
+    before.button("Forrige", shortcut="Alt+Left", disabled=at == 0, key="invoice-before", on_click=step, args=(-1,))
+    after.button("Næste", shortcut="Alt+Right", disabled=at == len(documents) - 1, key="invoice-after", on_click=step, args=(1,))
     place.write(f"Faktura {at + 1} af {len(documents)}" + (" (de første)" if len(documents) == SHOWN else ""))
     return documents[at]
 
@@ -209,12 +213,12 @@ def _document(instance, engine, user, document: Row, may_decide: bool) -> None:
         return
     left, right = st.columns(2, gap="medium")
     with left:
-        invoice_parts.paper(instance, document)
+        told = invoice_parts.paper(instance, document)
     with right:
         invoice_parts.granted(document, lines, services)
         made = _decisions(instance, engine, document)
         if may_decide and document["outcome"] not in ("betalt", "dublet"):
-            _decide(engine, user, document, lines, services)
+            _decide(engine, user, document, lines, services, told)
         invoice_parts.decided(made)
 
 
@@ -238,8 +242,9 @@ def _decisions(instance, engine, document: Row):
         return [d for d in decisions.in_force(session, instance) if d.document_id == document["document_id"]]
 
 
-def _decide(engine, user, document: Row, lines: list[Row], services: list[Row]) -> None:
-    """What a person decides of one line, or of the whole invoice; the services offered are those the line may be for."""
+def _decide(engine, user, document: Row, lines: list[Row], services: list[Row], told: str) -> None:
+    """What a person decides of one line, or of the whole invoice; the services offered are those the line may be for, and
+    `told` is the reason proposed for a rejection."""
     by_line = {line["line_number"]: line for line in lines}
     numbers = [n for n, line in by_line.items() if line["reason"] not in ("", "betalt")] or list(by_line)
     number = st.selectbox(
@@ -260,7 +265,7 @@ def _decide(engine, user, document: Row, lines: list[Row], services: list[Row]) 
         first, second = st.columns([1, 2])
         months = sorted({charged, *(s["delivery_month"] for s in possible)})
         month = first.selectbox("Leverancemåned", months, format_func=fmt.month, key=f"month-{place}")
-        reason = second.text_input("Begrundelse; leverandøren læser den ved afvisning", key=f"reason-{place}")
+        reason = second.text_input("Begrundelse; leverandøren læser den ved afvisning", told, key=f"reason-{place}")
         left, right = st.columns(2)
         pressed = {
             "match": left.form_submit_button("Betal linjen som ydelsen", shortcut="Alt+B", width="stretch"),
@@ -271,6 +276,8 @@ def _decide(engine, user, document: Row, lines: list[Row], services: list[Row]) 
     action = next((name for name, was in pressed.items() if was), None)
     if action is None:
         return
+    if action != "afvis" and reason == told:
+        reason = ""  # why it goes back is not why it is paid
     line = by_line[number]
     is_whole = action in ("godkend", "afvis")
     amount = document["payable_dkk"] if is_whole else line["amount_dkk"]

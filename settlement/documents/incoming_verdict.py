@@ -1,25 +1,37 @@
 """Whether a received e-invoice is valid: `verdict(content)` holds it against the schema of UBL 2.1, then the rules of the
 standard that it says it follows, and the official Schematron where there is a folder of it.
 
-A verdict decides nothing alone: what it finds is shown to a person and told to the supplier.
+What is invalid is not paid unless a person approves it; what is found is shown to a person and told to the supplier.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from lxml import etree
 from peppol.xsd import validate_xsd
 
-from settlement.documents import en16931_rules, oioubl_received_rules, oioubl_rules, safe_xml, schematron
+from settlement.documents import (
+    en16931_rules,
+    oioubl_arithmetic,
+    oioubl_codelists,
+    oioubl_received_rules,
+    oioubl_rules,
+    safe_xml,
+    schematron,
+)  # fmt: skip
 from settlement.documents.oioubl_rules import Violation, violations
 from settlement.faults import InputFault
 
 OIOUBL_2, OIOUBL_3, PEPPOL_BIS3 = "oioubl-2", "oioubl-3", "peppol-bis3"
 RULE_SETS = {OIOUBL_2: "OIOUBL 1.17.2", OIOUBL_3: "OIOUBL 3.0.1", PEPPOL_BIS3: "Peppol BIS Billing 3"}
 XSD = "XSD"
+UNKNOWN = "ikke OIOUBL eller Peppol BIS 3"  # stands for a rule's id where no set of rules is for the document
 _PEPPOL = "urn:cen.eu:en16931:2017#compliant#urn:fdc:peppol.eu:2017:poacc:billing:3.0"
 _CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
 _DANISH = {
@@ -79,6 +91,36 @@ def verdict(content: bytes, schematron_folder: Path | None = None, name: str = "
     findings = {(violation.rule, violation.location): violation for violation, _ in reversed(told)}
     ordered = tuple(findings[key] for key in dict.fromkeys((violation.rule, violation.location) for violation, _ in told))
     return Verdict(RULE_SETS[form], tuple(sorted(fatal)), tuple(sorted(warnings)), ordered)
+
+
+def broken_rules(content: bytes, schematron_folder: Path | None = None) -> tuple[str, ...]:
+    """The fatal rules a document breaks, none where it is valid; UNKNOWN alone where it is no e-invoice that can be judged.
+
+    Raises StateFault as `verdict`.
+    """
+    try:
+        return verdict(content, schematron_folder).fatal_rules
+    except InputFault:
+        return (UNKNOWN,)
+
+
+def edition(schematron_folder: Path | None = None) -> str:
+    """What verdicts follow from beside the document, as a hash: rules, schema and the stylesheets there are. Of the same
+    edition a document has the same verdict."""
+    digest = hashlib.sha256(_own_edition())
+    if schematron_folder:
+        for path in sorted(schematron_folder.rglob("*.xsl*")):
+            digest.update(f"\0{path}\0{path.stat().st_mtime_ns}".encode())
+        digest.update(f"\0{schematron_folder}".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _own_edition() -> bytes:
+    """Of the code itself: a rule that is written anew is another edition, whoever remembers to say so."""
+    judges = (en16931_rules, oioubl_arithmetic, oioubl_codelists, oioubl_received_rules, oioubl_rules, safe_xml, schematron)
+    files = [Path(__file__), *(Path(judge.__file__) for judge in judges)]
+    return b"\0".join([*(path.read_bytes() for path in files), version("peppol-ubl-validate").encode()])
 
 
 def _judged(form: str, root: etree._Element) -> list[Violation]:

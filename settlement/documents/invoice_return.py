@@ -18,6 +18,7 @@ from settlement.spreadsheet import as_text
 OPUS, PRISME, OES = "opus", "prisme", "oes"
 ENDINGS = {OPUS: "csv", PRISME: "g69", OES: "csv"}
 _READ = {OPUS: opus.posted_in, PRISME: prisme.posted_in, OES: oes.posted_in}
+DIVIDED = {PRISME: prisme.parts}  # whose files hold no more than so many postings
 RETURNED_COLUMNS = ("CVR-nummer", "Fakturanummer", "Årsagskode", "Årsag")
 
 
@@ -42,9 +43,11 @@ class ReturnedInvoice:
             )
 
 
-def file_name(finance_system: str, run_no: int, posting_date: date) -> str:
-    """The file of a run's paid invoices, named by the posting date, which OPUS asks for on its upload screen."""
-    return f"koersel-{run_no}-fakturabetaling-{posting_date:%Y-%m-%d}.{ENDINGS[finance_system]}"
+def file_name(finance_system: str, run_no: int, posting_date: date, part: int = 0) -> str:
+    """The file of a run's paid invoices, named by the posting date, which OPUS asks for on its upload screen; with `part` the
+    one of that number, from 1, of several (`DIVIDED`)."""
+    of_several = f"-del{part}" if part else ""
+    return f"koersel-{run_no}-fakturabetaling-{posting_date:%Y-%m-%d}{of_several}.{ENDINGS[finance_system]}"
 
 
 def returned_file_name(run_no: int) -> str:

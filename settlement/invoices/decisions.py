@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault, StateFault
 from settlement.instance import Instance
-from settlement.ledger.models import InvoiceDecision, InvoiceDecisionConfirmation, MatchRule, PaidInvoice
+from settlement.ledger.models import InvoiceDecision, InvoiceDecisionConfirmation, InvoiceReturn, MatchRule, PaidInvoice
 from settlement.ledger.register import MAY_BOOK, now, user_with_right
 
 ACTIONS = {
@@ -116,6 +116,12 @@ def waiting(session: Session, instance: Instance) -> list[InvoiceDecision]:
     """Decisions that nobody has confirmed and that need it."""
     made, confirmed = _made(session, datetime.max)
     return [d for d in made if needs_two(instance, d) and d.decision_id not in confirmed]
+
+
+def to_return(session: Session, instance: Instance) -> list[InvoiceDecision]:
+    """The rejections in force that no payment run has told the finance system of."""
+    told = set(session.scalars(select(InvoiceReturn.decision_id)))
+    return [d for d in in_force(session, instance) if d.action == "afvis" and d.decision_id not in told]
 
 
 def needs_two(instance: Instance, decision: InvoiceDecision) -> bool:

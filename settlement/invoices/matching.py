@@ -36,6 +36,7 @@ INPUTS: dict[str, tuple[str, ...]] = {
     "chosen_line": ("document_id", "line_number", "service_line_id", "delivery_month"),
     "set_aside": ("document_id", "line_number", "decision"),
     "approved": ("document_id",),
+    "invalid": ("document_id", "rules"),
     "paid_line": ("document_id", "line_number", "service_line_id", "delivery_month", "price_oere", "account", "amount_oere"),
 }  # fmt: skip
 

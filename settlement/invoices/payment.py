@@ -2,7 +2,8 @@
 
 A voucher (document) per invoice, numbered without gaps; a ledger line per service line, delivery month, price and account that
 an invoice line is for; postings, hash chain and outbox as any run; and the note, beside the ledger, of what is paid of each
-invoice line, which lets no line and no supplier's number be paid twice.
+invoice line, which lets no line and no supplier's number be paid twice. The run also tells of the invoices people have rejected
+since the one before; where nothing is paid, it has no voucher and no line, and tells of them alone.
 """
 
 from __future__ import annotations
@@ -16,20 +17,23 @@ import pyarrow as pa
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.orm import Session
 
-from settlement.documents.invoice_return import file_name, returned_file_name
+from settlement.documents.invoice_return import returned_file_name
 from settlement.engine import settle
 from settlement.faults import StateFault
 from settlement.instance import Instance
+from settlement.invoices.decisions import to_return
 from settlement.invoices.matching import SQL
 from settlement.ledger import booked_lines, hashing, periods
 from settlement.ledger.booking import WAITING, insert_run, keep_heads, new_run, next_number
 from settlement.ledger.frozen import file_hash
 from settlement.ledger.gates import demand_green
 from settlement.ledger.guards import booking_opened, one_at_a_time
-from settlement.ledger.invoice_returns import PAID, RETURNED
+from settlement.ledger.invoice_returns import RETURNED, paid_files
 from settlement.ledger.models import (
     Document,
+    InvoiceDecision,
     InvoicePayment,
+    InvoiceReturn,
     OutboxItem,
     PaidInvoice,
     Proposal,
@@ -60,7 +64,8 @@ def pay(
     instance: Instance, engine: Engine, con: duckdb.DuckDBPyConnection, *, head: str, booking_date: date, user_name: str,
     last_load_id: int,
 ) -> SettlementRun | None:  # fmt: skip
-    """Books what matching on `con` (`matching.match`) found payable; returns the run, None where there is nothing.
+    """Books what matching on `con` (`matching.match`) found payable, and sends what is rejected back; returns the run, None where
+    there is neither.
 
     Raises StateFault without right, where the ledger has moved since `head`, a gate is not green or the period is closed.
     """
@@ -69,12 +74,13 @@ def pay(
         SELECT DISTINCT ON (p.document_id)
             p.document_id, p.sender_cvr, p.kind, p.invoice_number, coalesce(i.sender_name, p.sender_cvr)
         FROM payment AS p JOIN invoice AS i ON i.document_id = p.document_id ORDER BY p.document_id""").fetchall()
-    if not parties:
-        return None
     lines, aliases = (con.sql(f"FROM {table}").to_arrow_table() for table in ("payment", "account_alias"))
     with writing(engine) as session, duckdb.connect() as own:
         one_at_a_time(session)
         user_with_right(session, user_name, MAY_BOOK, "betale fakturaer")
+        rejected = _rejected(session, instance, con)
+        if not parties and not rejected:
+            return None
         if newest_hash(session, INVOICES.name) != head:
             raise StateFault("Der er betalt fakturaer, siden de blev matchet. Kør «afregning invoice pay» igen.")
         demand_green(session, last_load_id)
@@ -89,14 +95,24 @@ def pay(
             insert_run(session, own, instance, run, documents)
             own.register("account_alias", aliases)
             _note(session, own, run, parties)
-            system = instance.invoices.finance_system
-            names = {PAID + system: file_name(system, run.run_no, run.booking_date), RETURNED: returned_file_name(run.run_no)}
+            session.add_all(InvoiceReturn(decision_id=decision.decision_id, run_no=run.run_no) for decision in rejected)
+            # The layouts refuse a file of no posting.
+            names = paid_files(session, run, instance.invoices.finance_system) if parties else {}
+            names |= {RETURNED: returned_file_name(run.run_no)}
             session.add_all(
                 OutboxItem(outbox_id=f"{run.run_no}/{name}", run_no=run.run_no, document_number=None, format=form, status=WAITING)
                 for form, name in names.items()
             )
     keep_heads(instance, engine)
     return run
+
+
+def _rejected(session: Session, instance: Instance, con: duckdb.DuckDBPyConnection) -> list[InvoiceDecision]:
+    """The rejections to tell of, but not one of what is paid here: that was made after matching."""
+    paid = set(con.execute(
+        "SELECT document_id, line_number FROM payment UNION SELECT document_id, '' FROM payment"
+    ).fetchall())  # fmt: skip
+    return [d for d in to_return(session, instance) if (d.document_id, d.line_number) not in paid]
 
 
 def _proposal(
@@ -107,14 +123,14 @@ def _proposal(
     folder.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f"{os.getpid()}.part"
     con.execute(f"COPY (FROM payment ORDER BY ALL) TO '{unfinished}' (FORMAT parquet, COMPRESSION zstd)")
-    count, amount, vat, through = con.execute(
-        "SELECT count(*), sum(amount_oere)::BIGINT, sum(vat_oere)::BIGINT, max(delivery_month) FROM payment"
-    ).fetchone()
+    count, amount, vat, through = con.execute("""
+        SELECT count(*), coalesce(sum(amount_oere), 0)::BIGINT, coalesce(sum(vat_oere), 0)::BIGINT, max(delivery_month)
+        FROM payment""").fetchone()
     digest = file_hash(unfinished)
     proposal = Proposal(
-        process=INVOICES.name, timing="bagud", through=through, booking_date=booking_date, created_at=now(),
-        created_by=user_name, engine_version=settle.VERSION, last_load_id=last_load_id, line_count=count, amount_oere=amount,
-        vat_oere=vat, lines_hash=digest, input_hash=digest, head_hash=head, only_counterparty="", withdraws="",
+        process=INVOICES.name, timing="bagud", through=through or booking_date.replace(day=1), booking_date=booking_date,
+        created_at=now(), created_by=user_name, engine_version=settle.VERSION, last_load_id=last_load_id, line_count=count,
+        amount_oere=amount, vat_oere=vat, lines_hash=digest, input_hash=digest, head_hash=head, only_counterparty="", withdraws="",
     )  # fmt: skip
     proposal.hash = hashing.row_hash(proposal, hashing.PROPOSAL_FIELDS)
     os.replace(unfinished, lines_file(instance, proposal))
@@ -135,7 +151,7 @@ def _documents(session: Session, con, run: SettlementRun, parties: list[tuple]) 
             "SELECT document_id, sum(amount_oere)::BIGINT, sum(vat_oere)::BIGINT FROM payment GROUP BY document_id"
         ).fetchall()
     }
-    documents, numbers = [], []
+    documents = []
     for document_id, cvr, kind, number, name in parties:
         sequence = next_number(session, SERIES, run.booking_date.year)
         amount, vat = totals[document_id]
@@ -145,8 +161,8 @@ def _documents(session: Session, con, run: SettlementRun, parties: list[tuple]) 
             name=name, cvr=cvr, ean="", address="", contact=number, issue_date=run.booking_date, due_date=run.booking_date,
             amount_oere=amount, vat_oere=vat,
         ))  # fmt: skip
-        numbers.append((document_id, documents[-1].number))
-    con.register("voucher", pa.table(dict(zip(("document_id", "document_number"), zip(*numbers, strict=True), strict=True))))
+    numbers = [[party[0] for party in parties], [document.number for document in documents]]
+    con.register("voucher", pa.table([pa.array(n, pa.string()) for n in numbers], names=["document_id", "document_number"]))
     return documents
 
 

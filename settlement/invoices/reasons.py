@@ -79,6 +79,10 @@ REASONS = {
     ),
     "valuta": ("Anden valuta", "Fakturaen er ikke i danske kroner. Send den i DKK."),
     "sum": ("Fakturaen stemmer ikke", "Linjer, moms og beløb til betaling stemmer ikke med hinanden. Send en ny."),
+    "ugyldig": (
+        "Fakturaen overholder ikke standarden",
+        "Fakturaen bryder de regler for OIOUBL eller Peppol BIS 3, som afvisningen nævner. Ret den, og send den igen.",
+    ),
     "gebyr": ("Gebyr eller rabat på hele fakturaen", "Gebyrer og rabatter skal stå på den linje, de hører til. Send en ny."),
     "moms": ("Momsen er en anden", "Momsen svarer ikke til ydelsens sats. Send en kreditnota og en ny faktura."),
     "betalt": ("Betalt", ""),

@@ -26,7 +26,7 @@ from settlement.faults import InputFault
 from settlement.instance import Instance
 from settlement.ledger import handover
 from settlement.ledger.booking import DELIVERED, FAILED, WAITING, file_digest
-from settlement.ledger.invoice_returns import PAID, RETURNED, postings_of, returned_of
+from settlement.ledger.invoice_returns import PAID, RETURNED, postings_of, returned_of, spread, system_of
 from settlement.ledger.models import (
     Document,
     LedgerLine,
@@ -142,9 +142,9 @@ def render(instance: Instance, session: Session, item: OutboxItem) -> bytes:
     if item.format == RETURNED:
         return returned_csv(returned_of(session, session.get(SettlementRun, item.run_no)))
     if item.format.startswith(PAID):
-        postings = postings_of(session, session.get(SettlementRun, item.run_no))
+        postings = spread([item.format], postings_of(session, session.get(SettlementRun, item.run_no)))[item.format]
         return postings_file(
-            item.format.removeprefix(PAID), postings, municipality=instance.municipality, machine_no=instance.invoices.machine_no,
+            system_of(item.format), postings, municipality=instance.municipality, machine_no=instance.invoices.machine_no,
             enveloped=instance.invoices.enveloped,
         )  # fmt: skip
     paper = paper_of(instance, session, session.get(Document, (item.run_no, item.document_number)))

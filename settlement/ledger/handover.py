@@ -15,7 +15,7 @@ from settlement.documents.model import DEBIT
 from settlement.instance import Instance
 from settlement.ledger.booking import file_digest
 from settlement.ledger.bounds import kroner
-from settlement.ledger.invoice_returns import PAID, postings_of
+from settlement.ledger.invoice_returns import PAID, postings_of, spread, system_of
 from settlement.ledger.models import Document, LedgerLine, OutboxItem, Posting, Proposal, SettlementRun
 from settlement.processes import INVOICES, booked_process
 
@@ -84,9 +84,16 @@ def unlike(session: Session, item: OutboxItem, content: bytes) -> str:
                 f"{item.outbox_id} afleveres ikke: {kroner(owed)} kr. til leverandørerne, men kørslen er på "
                 f"{kroner(run.amount_oere + run.vat_oere)} kr. Kør «afregning verify»."
             )
-        found = posted_in(item.format.removeprefix(PAID), content)
+        of_run = select(OutboxItem.format).where(OutboxItem.run_no == item.run_no)
+        files = spread(session.scalars(of_run.where(OutboxItem.format.startswith(PAID, autoescape=True))), postings)
+        if (placed := sum(map(len, files.values()))) != len(postings):
+            return (
+                f"{item.outbox_id} afleveres ikke: kørslens filer i udbakken har {placed} af dens {len(postings)} posteringer. "
+                "Kør «afregning verify»."
+            )
+        found = posted_in(system_of(item.format), content)
         for side, is_side in (("debet", lambda oere: oere > 0), ("kredit", lambda oere: oere < 0)):
-            amounts = [abs(posting.amount_oere) for posting in postings if is_side(posting.amount_oere)]
+            amounts = [abs(posting.amount_oere) for posting in files[item.format] if is_side(posting.amount_oere)]
             if found[side] != (len(amounts), sum(amounts)):
                 missing = _missing(f"posteringer i {side}", (len(amounts), sum(amounts)), found[side])
                 return f"{item.outbox_id} afleveres ikke: {missing}."

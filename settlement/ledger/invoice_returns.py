@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from collections.abc import Iterable
+
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from settlement.documents.invoice_posting import AUTOMATIC, InvoicePosting, kroner, with_creditor
-from settlement.documents.invoice_return import ReturnedInvoice
+from settlement.documents.invoice_return import DIVIDED, ReturnedInvoice, file_name
 from settlement.engine.calendar import month_end
-from settlement.ledger.models import Document, InvoiceDecision, InvoicePayment, SettlementRun
-from settlement.processes import INVOICES
+from settlement.ledger.models import Document, InvoiceDecision, InvoicePayment, InvoiceReturn, SettlementRun
 from settlement.reference import posting_account
 
-# The outbox's formats of a payment run; PAID is followed by the finance system it is written for.
+# The outbox's formats of a payment run; PAID is followed by the finance system it is written for, and of several by the part.
 PAID, RETURNED = "fakturabetaling_", "afviste_fakturaer"
 
 
@@ -46,22 +47,40 @@ def postings_of(session: Session, run: SettlementRun) -> list[InvoicePosting]:
     return with_creditor(lines, creditor, creditor_alias)
 
 
+def paid_files(session: Session, run: SettlementRun, finance_system: str) -> dict[str, str]:
+    """The outbox's format → the name of each file of a run's postings: one, or as many as the finance system must have them in."""
+    divide = DIVIDED.get(finance_system)
+    count = len(divide(postings_of(session, run))) if divide else 1
+    if count == 1:
+        return {f"{PAID}{finance_system}": file_name(finance_system, run.run_no, run.booking_date)}
+    return {
+        f"{PAID}{finance_system}_{part}": file_name(finance_system, run.run_no, run.booking_date, part)
+        for part in range(1, count + 1)
+    }
+
+
+def system_of(item_format: str) -> str:
+    """The finance system that a file of postings is written for."""
+    return item_format.removeprefix(PAID).partition("_")[0]
+
+
+def spread(formats: Iterable[str], postings: list[InvoicePosting]) -> dict[str, list[InvoicePosting]]:
+    """The outbox's format → the postings that file has of a run's; none where it is of a part that there is not."""
+    found, parts = {}, {}
+    for item_format in formats:
+        system, _, part = item_format.removeprefix(PAID).partition("_")
+        if part and not parts:
+            parts = dict(enumerate(DIVIDED[system](postings), 1))
+        found[item_format] = parts.get(int(part), []) if part else postings
+    return found
+
+
 def returned_of(session: Session, run: SettlementRun) -> list[ReturnedInvoice]:
-    """The invoices that people have rejected since the payment run before, with the reason they gave."""
-    before = session.scalar(
-        select(func.max(SettlementRun.booked_at)).where(
-            SettlementRun.process == INVOICES.name, SettlementRun.run_no < run.run_no, SettlementRun.run_no > 0
-        )
-    )
-    query = select(InvoiceDecision).where(
-        InvoiceDecision.action == "afvis", InvoiceDecision.withdraws.is_(None), InvoiceDecision.decided_at <= run.booked_at,
-        InvoiceDecision.decision_id.not_in(select(InvoiceDecision.withdraws).where(InvoiceDecision.withdraws.is_not(None))),
-    )  # fmt: skip
-    if before:
-        query = query.where(InvoiceDecision.decided_at > before)
+    """The rejections that the payment run tells of, with the reason people gave; what comes of one later changes nothing."""
+    query = select(InvoiceDecision).join(InvoiceReturn, InvoiceReturn.decision_id == InvoiceDecision.decision_id)
     return [
         ReturnedInvoice(d.sender_cvr, d.document_number, "afvist", d.reason)
-        for d in session.scalars(query.order_by(InvoiceDecision.decision_id))
+        for d in session.scalars(query.where(InvoiceReturn.run_no == run.run_no).order_by(InvoiceDecision.decision_id))
     ]
 
 

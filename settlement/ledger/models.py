@@ -191,7 +191,8 @@ class BookedBasis(Base):
     """What a run's lines of one service line share: its price, payer, account and document, what was known of it, and the
     document they correct.
 
-    `hash` covers it from run version 3 on; before that every line's hash covers its basis too, and there is none here.
+    `hash` covers it from run version 3 on, and from 4 on its lines too; before that every line's hash covers its basis, and
+    there is none here.
     """
 
     __tablename__ = "booked_basis"
@@ -221,7 +222,7 @@ class BookedLine(Base):
 
     Numbered upwards from 1; what an earlier system charged downwards from 0, for it comes before all else. No foreign key
     points from here or from its basis: a row's own check would cost more than the row. Booking makes them of one join, and
-    `verify` finds a row that has lost what it belongs to.
+    `verify` finds a row that has lost what it belongs to. From run version 4 on its basis's hash covers it, and it has none.
     """
 
     __tablename__ = "booked_line"
@@ -233,13 +234,14 @@ class BookedLine(Base):
     quantity_den: Mapped[int]
     amount_oere: Mapped[int]
     vat_oere: Mapped[int]
-    hash: Mapped[bytes]
+    hash: Mapped[bytes | None]
 
 
 class LedgerLine(View):
     """One booked line, whole: with its basis, and with its run's process, booking date and the moment it was learned.
 
-    Delivery month, recorded time, booking date and accounting period (the run's) are kept apart.
+    Delivery month, recorded time, booking date and accounting period (the run's) are kept apart. `content_hash` is the hash
+    that covers the line's fields: its own, or from run version 4 on its basis's.
     """
 
     __tablename__ = "ledger_line"
@@ -466,6 +468,14 @@ class InvoiceDecisionConfirmation(Base):
     decision_id: Mapped[int] = mapped_column(ForeignKey("invoice_decision.decision_id"), primary_key=True)
     confirmed_by: Mapped[str] = mapped_column(ForeignKey("user_account.name"))
     confirmed_at: Mapped[datetime]
+
+
+class InvoiceReturn(Base):
+    """One rejection of an invoice, and the payment run whose list of rejected invoices told of it."""
+
+    __tablename__ = "invoice_return"
+    decision_id: Mapped[int] = mapped_column(ForeignKey("invoice_decision.decision_id"), primary_key=True)
+    run_no: Mapped[int] = mapped_column(ForeignKey("settlement_run.run_no"), index=True)
 
 
 class MatchRule(Base):

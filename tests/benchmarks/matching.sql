@@ -42,6 +42,7 @@ CREATE TEMP TABLE citizen_state (cpr VARCHAR, status VARCHAR, from_date DATE, be
 CREATE TEMP TABLE match_rule (sender_cvr VARCHAR, item_words VARCHAR, item_code VARCHAR);
 CREATE TEMP TABLE chosen_line (document_id VARCHAR, line_number VARCHAR, service_line_id VARCHAR, delivery_month DATE);
 CREATE TEMP TABLE approved (document_id VARCHAR);
+CREATE TEMP TABLE invalid (document_id VARCHAR, rules VARCHAR);
 CREATE TEMP TABLE set_aside (document_id VARCHAR, line_number VARCHAR, decision VARCHAR);
 CREATE TEMP TABLE paid_line (document_id VARCHAR, line_number VARCHAR, service_line_id VARCHAR, delivery_month DATE, price_oere BIGINT,
     account VARCHAR, amount_oere BIGINT);
