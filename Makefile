@@ -27,10 +27,10 @@ run: .venv/ready $(AFREGNING_HOME)/settings.toml  ## sets up, makes a demo insta
 	$(BIN)/afregning up
 
 test: .venv/ready lint  ## sets up and passes the tests
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not heavy and not spark"
+	$(BIN)/pytest -n 3 -m "not heavy and not spark"
 
 heavy: .venv/ready  ## the seldom-needed tests: many more generated worlds, larger populations
-	$(BIN)/pytest -n 2 --dist loadgroup -m heavy
+	$(BIN)/pytest -n 3 -m heavy
 
 .venv/spark: requirements-spark.lock .venv/ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements-spark.lock

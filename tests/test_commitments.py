@@ -216,7 +216,7 @@ def test_a_day_before_a_month_is_told_apart_from_the_day_after(platform, receive
 # --- The identities, on any world ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(2, 6))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(1, 6))])
 def test_opening_and_changes_give_closing_month_after_month(platform, received, seed):
     """What was the closing when February ended is the opening in March, whatever has arrived since."""
     first, *later = World(seed, events=4).loads

@@ -404,6 +404,7 @@ def test_every_dirty_row_meets_its_verdict(small, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc to read a process's peak memory")
+@pytest.mark.heavy
 def test_memory_does_not_grow_with_the_population(tmp_path):
     # VmHWM is the peak of the process itself; ru_maxrss would carry the parent's over.
     code = """

@@ -20,13 +20,14 @@ pytest_plugins = ["demo_instance"]
 
 @pytest.fixture(scope="module")
 def booked_demo(demo_home, tmp_path_factory):
-    """The demo with its mellemkommunal and intern months booked and the marts built again."""
+    """The demo with its mellemkommunal and intern months booked, its approved invoices paid, and the marts built again."""
     home = shutil.copytree(demo_home, tmp_path_factory.mktemp("booked") / "instance", symlinks=True)
     with pytest.MonkeyPatch.context() as environment:
         demo = Platform(home, environment)
         through = f"{_last_month(home):%Y-%m}"
         for process in ("mellemkommunal", "intern"):
             demo.must("settle", process, "--through", through, "--book", "--by", "anna", "--approved-by", "bo")
+        demo.must("invoice", "pay", "--by", "anna")
         demo.must("run")
         demo.must("verify")
         yield demo
@@ -43,7 +44,8 @@ def test_invoices_ledger_and_mart_are_equal_to_the_oere(booked_demo):
         ledger = dict(register.execute("SELECT document_number, sum(amount_oere) + sum(vat_oere) FROM ledger_line GROUP BY 1"))
         sent = dict(register.execute("SELECT document_number, path FROM outbox WHERE format = 'oioubl' AND status = 'leveret'"))
         unsent = {n for (n,) in register.execute("SELECT document_number FROM outbox WHERE status = 'mangler_adresse'")}
-        vouchers = {n for (n,) in register.execute("SELECT number FROM document WHERE kind = 'internbilag'")}
+        kept = "SELECT number FROM document WHERE kind IN ('internbilag', 'fakturabetaling', 'leverandoerkreditnota')"
+        vouchers = {n for (n,) in register.execute(kept)}
         credited = {n for (n,) in register.execute("SELECT number FROM document WHERE kind = 'kreditnota'")}
         failed = register.execute("SELECT last_error FROM outbox WHERE status = 'fejlet'").fetchall()
     assert failed == [] and len(sent) > 5
@@ -56,6 +58,9 @@ def test_invoices_ledger_and_mart_are_equal_to_the_oere(booked_demo):
     parquet = home / "published" / "parquet" / "current" / "marts" / "settlement_line.parquet"
     marts = duckdb.sql(f"SELECT document_number, sum(amount_dkk + vat_dkk) FROM '{parquet}' GROUP BY 1").fetchall()
     assert {number: int(amount * 100) for number, amount in marts} == ledger
+    paid = sum(amount for number, amount in ledger.items() if number.startswith("B"))
+    payments = duckdb.sql(f"SELECT sum(paid_dkk) FROM '{parquet.with_name('invoice_payment.parquet')}'").fetchone()
+    assert paid and payments == (Decimal(paid) / 100,)
     assert booked_demo.must("lines", "--out", booked_demo.files / "l.parquet")
     lines = duckdb.sql(f"SELECT bilag, sum(beloeb + moms) FROM '{booked_demo.files / 'l.parquet'}' GROUP BY 1").fetchall()
     assert {number: int(amount * 100) for number, amount in lines} == ledger

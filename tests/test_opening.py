@@ -67,7 +67,9 @@ def test_verify_finds_a_changed_opening_line(platform):
     assert any("Linje 0 i bilag G-1" in sentence for sentence in verify(instance, engine))
 
 
-@pytest.mark.parametrize(("version", "hashed_as"), [("0001", 1), ("0007", 2), ("0011", 3)])
+@pytest.mark.parametrize(("version", "hashed_as"), [
+    pytest.param("0001", 1, marks=pytest.mark.heavy), pytest.param("0007", 2, marks=pytest.mark.heavy), ("0011", 3),
+])  # fmt: skip
 def test_a_booked_register_of_an_earlier_version_is_migrated_and_verifies(either_platform, version, hashed_as):
     """Two runs booked now, laid in a register of that version with the hashes that version gave, then migrated."""
     platform = either_platform

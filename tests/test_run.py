@@ -18,6 +18,7 @@ from sqlalchemy import text
 from settlement.instance import open_instance
 from settlement.ledger.register import open_register
 
+pytestmark = pytest.mark.heavy
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -69,7 +70,6 @@ def test_run_shows_in_dagster(run_once):
         assert instance.get_latest_materialization_event(dg.AssetKey(["published", "marts", "build"]))
 
 
-@pytest.mark.heavy
 def test_an_unreadable_file_and_an_odd_profile_are_told_and_the_rest_goes_on(home):
     (home / "landing" / "opus" / "opus_gaadefuld_2024-07-31.csv").write_text("a;b\n1;2\n")
     with open_register(open_instance(home)).begin() as register:
@@ -107,7 +107,6 @@ def test_a_lost_row_stops_the_run(home):
     assert build_id(home) == before  # what broke a gate is not published
 
 
-@pytest.mark.heavy
 def test_a_failed_test_of_a_mart_stops_its_publication(home):
     with duckdb.connect(str(home / "warehouse.duckdb")) as con:
         con.execute("UPDATE quarantine.refused SET message = 'Cpr 010190-1234 er ukendt.'")
@@ -150,7 +149,6 @@ READER = """
 """
 
 
-@pytest.mark.heavy
 def test_second_run_finds_nothing_new_and_no_reader_notices_it(home, tmp_path):
     before, stop = build_id(home), tmp_path / "stop"
     reader = subprocess.Popen(
@@ -179,7 +177,6 @@ def free_port():
         return probe.getsockname()[1]
 
 
-@pytest.mark.heavy
 def test_up_serves_both_and_ends_all_it_started(home):
     ports = free_port(), free_port(), free_port()
     up = subprocess.Popen(

@@ -74,8 +74,9 @@ def insert(
         under = beside.submit(_hash, con.cursor(), run.hash_version)
         unfinished = beside.submit(mirror.write, instance, con.cursor(), MIRRORED.format(process=run.process))
         bulk.insert(session, BookedLine.__table__, con, "line")
+        hashes = under.result()  # waited for also where there is no document
         for document in documents:
-            document.hash = hashing.document_hash(document, under.result()[document.number], run.hash_version)
+            document.hash = hashing.document_hash(document, hashes[document.number], run.hash_version)
         bulk.insert(session, BookedBasis.__table__, con, "hashed")
         return unfinished.result()
 

@@ -59,7 +59,8 @@ def insert(session: Session, table: Table, con: duckdb.DuckDBPyConnection, sourc
 
 def _parts(con, source: str, columns: list[str]) -> Iterator[pa.Table]:
     """By row number: DuckDB computes a part on all cores, but hands a whole result over on one."""
-    (count,) = con.execute(f"SELECT count(*) FROM {source}").fetchone()
+    # Read to its end: while it is not, `con` sees nothing that its other cursors make.
+    ((count,),) = con.execute(f"SELECT count(*) FROM {source}").fetchall()
     for first in range(0, count, BATCH):
         yield con.sql(
             f"SELECT {', '.join(columns)} FROM {source} WHERE rowid >= {first} AND rowid < {first + BATCH} ORDER BY rowid"
