@@ -74,7 +74,8 @@ def _files(instance):
     return {path.name: path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.heavy)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("kills", [60])
 @pytest.mark.parametrize("database", [SQLITE, POSTGRESQL])
 def test_killed_at_any_moment(database, kills, make_platform_on, request):
     house = _house(make_platform_on(database))

@@ -163,6 +163,7 @@ def test_neither_lines_nor_confirmations_are_changed(make_platform_on, database)
     engine.dispose()
 
 
+@pytest.mark.heavy
 def test_the_marts_hold_it_too(new_instance, tmp_path):
     from ingestion.warehouse import open_warehouse
     from orchestration import dbt_build

@@ -65,6 +65,7 @@ def assert_covered(seen, least, capsys):
     assert min(seen[pair] for pair in pairs) >= least
 
 
+@pytest.mark.heavy
 def test_every_pair_in_twenty_worlds(capsys):
     """Unit × absence × price level × late change: each pair in at least 20 worlds, engine equal to oracle in all."""
     assert_covered(cover(110, 8), 20, capsys)

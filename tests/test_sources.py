@@ -70,6 +70,7 @@ def loaded(tmp_path_factory):
 # Finance systems
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("finance", sorted(set(FINANCE_SYSTEMS) - {"opus"}))
 def test_every_finance_system_holds_the_same_books(finance, loaded, tmp_path):
     """The same municipality in another system's layout: equal accounts, budget and postings but for the postings' ids."""

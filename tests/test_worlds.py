@@ -36,6 +36,7 @@ def replay(world, platform, runs=RUNS):
     return oracle
 
 
+@pytest.mark.heavy
 def test_platform_equals_oracle_between_authorities(platform):
     replay(World(0, events=3), platform, BETWEEN_AUTHORITIES)
     platform.must("verify")
