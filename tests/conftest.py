@@ -1,10 +1,8 @@
 """Shared fixtures: a fresh instance in tmp_path, made once per session by `afregning new` and copied per test."""
 
-import os
 import shutil
 from pathlib import Path
 
-import duckdb
 import pytest
 
 pytest.register_assert_rewrite("driver")
@@ -25,16 +23,6 @@ TOGETHER = {
         )
     },
 }  # fmt: skip
-_connect = duckdb.connect
-
-
-def _connect_with_one_thread(database=":memory:", read_only=False, config=None):
-    return _connect(database, read_only=read_only, config={"threads": 1} | (config or {}))
-
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    duckdb.connect = _connect_with_one_thread  # each worker has a core; on small tables more threads are only slower
-
 _GROUPS = {module: group for group, modules in TOGETHER.items() for module in modules}
 
 
