@@ -354,7 +354,8 @@ def test_what_is_paid_is_booked_posted_and_returned_to_the_oere(either_platform)
     assert "alle ens med de bogførte" in house.platform.must("reproduce", run.run_no)
 
 
-def test_prisme_gets_its_own_numbers_of_the_accounts(house):
+def use_prisme(house):
+    """Makes Prisme the finance system, with an alias of the creditor account."""
     settings = house.home / "settings.toml"
     own = '[fakturabetaling]\noekonomisystem = "prisme"\nmaskinnr = "482"\n'
     settings.write_text(settings.read_text(encoding="utf-8").replace("[fakturabetaling]\n", own), encoding="utf-8")
@@ -362,6 +363,10 @@ def test_prisme_gets_its_own_numbers_of_the_accounts(house):
     heads = "AccountNum;Funktion;Dranst;Ejerforhold;Sted;Gruppering;Art;AccountName;Dimension1"
     chart.write_text(f"{heads}\n9000000001;09525;9;0;0100;100;00;Mellemregning;\n", encoding="windows-1252")
     house.receive([], extra=[("prisme", chart.name, chart)], day="2025-01-31")
+
+
+def test_prisme_gets_its_own_numbers_of_the_accounts(house):
+    use_prisme(house)
     house.receive([ONE | {"lines": [ONE["lines"][0] | {"note": "Bo Dal"}]}])
     run = house.pay()
     assert deliver(house.instance, open_register(house.instance)) == Counter({"leveret": 2})

@@ -23,6 +23,7 @@ from settlement.ledger.register import open_register
 from settlement.ledger.verify import verify
 
 MONTHS = {"2024-08": 31, "2024-09": 30, "2024-10": 31, "2024-11": 30, "2024-12": 31, "2025-01": 31}
+KILLS = 60
 TOTAL = sum(2 * days * 1000 for days in MONTHS.values())
 
 
@@ -75,9 +76,8 @@ def _files(instance):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("kills", [60])
 @pytest.mark.parametrize("database", [SQLITE, POSTGRESQL])
-def test_killed_at_any_moment(database, kills, make_platform_on, request):
+def test_killed_at_any_moment(database, make_platform_on, request):
     house = _house(make_platform_on(database))
     heads_file(house.instance).touch()
     registers, told, rng = Registers(house.instance, request), Counter(), random.Random(5)
@@ -88,7 +88,7 @@ def test_killed_at_any_moment(database, kills, make_platform_on, request):
     longest, wanted = time.monotonic() - begun, _files(whole)
     nothing, everything = (0, 0, 0, 0, 0, 0), (12, TOTAL, 12, 1, 2, 1)
     assert _state(open_register(whole)) == everything and len(wanted) == 2
-    for _ in range(kills):
+    for _ in range(KILLS):
         for path in whole.outbox.rglob("*"):
             if path.is_file():
                 path.unlink()

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
-from test_invoices import FACTS, ONE, House, house  # noqa: F401
+from test_invoices import FACTS, ONE, House, house, use_prisme  # noqa: F401
 
 from settlement.documents import prisme
 from settlement.ledger.delivery import deliver, render
@@ -119,13 +119,7 @@ def test_a_register_of_before_knows_what_has_gone_back(house):  # noqa: F811
 
 @pytest.fixture
 def prisme_house(house):  # noqa: F811
-    settings = house.home / "settings.toml"
-    own = '[fakturabetaling]\noekonomisystem = "prisme"\nmaskinnr = "482"\n'
-    settings.write_text(settings.read_text(encoding="utf-8").replace("[fakturabetaling]\n", own), encoding="utf-8")
-    chart = house.home.parent / "prisme_kontoplan_2025-01-31.csv"
-    heads = "AccountNum;Funktion;Dranst;Ejerforhold;Sted;Gruppering;Art;AccountName;Dimension1"
-    chart.write_text(f"{heads}\n9000000001;09525;9;0;0100;100;00;Mellemregning;\n", encoding="windows-1252")
-    house.receive([], extra=[("prisme", chart.name, chart)], day="2025-01-31")
+    use_prisme(house)
     house.receive([right(str(n), month) for n, month in enumerate(MONTHS, 1)])
     return house
 

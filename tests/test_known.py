@@ -145,7 +145,8 @@ def test_a_replaced_row_is_kept_once_with_the_load_that_replaced_it(known):
     assert known.execute("SELECT count(*) FROM history.citizen").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("seed", [pytest.param(seed, marks=pytest.mark.heavy) for seed in (3, 11)])
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", [3, 11])
 def test_as_known_then_is_as_it_was_then(seed, instance, take_in, tmp_path):
     """After every load of a random world, and as an instance that never received the later ones."""
     world, then = World(seed, events=4), []
