@@ -65,7 +65,7 @@ MEANINGS = {
     "payer": "paying municipality; empty where none is known",
     "absence_pct_e2": "share that counts, hundredths of a per cent; less than all after the full days of an absence",
     "basis": "what the weight is a part of: days of the month, 7, 30 …",
-    "is_alone": "whether no other stretch is of the same service line and month",
+    "is_whole": "whether one stretch covers the whole month",
     "is_projected": "whether it is units nobody has delivered yet",
     "delivery_year": "year the service is delivered in",
     "cause": "why it changed; uaendret: it did not",

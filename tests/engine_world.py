@@ -374,7 +374,9 @@ class Engine:
     def pieces(self):
         """(process, line, month, price, counterparty, account) → (quantity, amount, VAT) of every piece."""
         rows = self.con.execute(f"SELECT {', '.join(LINE[:10])} FROM piece").fetchall()
-        return {row[:6]: (Fraction(row[6], row[7]), row[8], row[9]) for row in rows}
+        found = {row[:6]: (Fraction(row[6], row[7]), row[8], row[9]) for row in rows}
+        assert len(found) == len(rows), "two pieces of one key"
+        return found
 
 
 def values(line):

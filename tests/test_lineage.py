@@ -80,6 +80,7 @@ def test_a_column_without_origin_is_given_by_what_makes_it():
                 if not column.origins and not column.notes and table.layer not in DBT:
                     given[column.name].add(table.name)
     assert given.pop("process") == {"settlement.proposal"}  # which one is asked for
+    assert given.pop("is_whole") == {"settlement.day_weight"}  # said by which sentence found the month
     assert given.pop("source_file") == {"settlement.manual_line"}  # «manuel»: it is of no file
     assert all(table.startswith("canonical.") for table in given.pop("withdrawn"))  # no mapping fills `slet`
     for column in ("lines", "found_by", "is_held", "is_all"):  # of counting and choosing alone

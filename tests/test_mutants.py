@@ -91,6 +91,10 @@ def weekdays_of_january(rules):
     assert Small(rules, item={"unit": "hverdag"}).amounts() == [22 * 100_00]  # 23 weekdays, 1 January a holiday
 
 
+def weekdays_of_half_a_month(rules):
+    assert Small(rules, item={"unit": "hverdag"}, line={"start_date": jan(15)}).amounts() == [13 * 100_00]
+
+
 def thirtieths(rules):
     item = {"unit": "maaned", "proration": "tredivedel", "departure_day_paid": False}
     line = {"start_date": date(2023, 1, 1), "end_date": date(2023, 2, 28)}
@@ -98,9 +102,15 @@ def thirtieths(rules):
     assert Small(rules, "2023-02", item=item, line=line, rates=rates).amounts() == [300_00, 270_00]
 
 
+def thirtieths_of_half_a_month(rules):
+    """15 to 31 January are 16 thirtieths."""
+    item = {"unit": "maaned", "proration": "tredivedel"}
+    assert Small(rules, item=item, line={"start_date": jan(15)}, rates=[{"price_oere": 300_00}]).amounts() == [160_00]
+
+
 def whole_months(rules):
-    line = {"start_date": jan(15), "end_date": date(2024, 2, 10)}
-    assert Small(rules, item={"unit": "maaned", "proration": "hel"}, line=line).amounts() == [100_00, 100_00]
+    line = {"start_date": jan(15), "end_date": date(2024, 3, 10)}
+    assert Small(rules, item={"unit": "maaned", "proration": "hel"}, line=line).amounts() == [100_00, 100_00, 100_00]
 
 
 def one_off(rules):
@@ -189,7 +199,20 @@ def open_rate_ends_before_the_next(rules):
 
 def rate_with_an_end_leaves_days_without_price(rules):
     world = Small(rules, rates=[{"valid_to": jan(30)}])
-    assert (world.run(), world.parked()) == ([], ["mangler_takst"])
+    assert (world.run(), world.parked(), world.amounts()) == ([], ["mangler_takst"], [3000_00])
+
+
+def rate_of_the_first_day_alone(rules):
+    line = {"start_date": date(2024, 3, 1), "end_date": date(2024, 3, 31)}
+    rates = [{"valid_to": date(2024, 3, 1)}, {"valid_from": date(2024, 3, 2), "price_oere": 200_00}]
+    world = Small(rules, line=line, rates=rates)
+    settle.entitle(world.engine.con, own_municipality=OWN, through=date(2024, 3, 31), since=date(2024, 3, 1), rules=rules)
+    assert world.parts(3) == [(100_00, 100_00), (200_00, 30 * 200_00)]
+
+
+def rate_from_the_last_day(rules):
+    world = Small(rules, "2024-01", rates=[{}, {"valid_from": jan(31), "price_oere": 200_00}])
+    assert world.parts(3) == [(100_00, 30 * 100_00), (200_00, 200_00)]
 
 
 def withdrawn_rate(rules):
@@ -259,6 +282,13 @@ def stretches_of_one_price_are_one_piece(rules):
     """An absence in the middle cuts the month in three stretches: one piece of 25 + 2 + 4 halves."""
     world = Small(rules, item=HALF_AFTER_TWO, absence=[spell(5, 10)])
     assert [p[0] for p in world.engine.pieces().values()] == [Fraction(29)]
+
+
+def a_month_of_two_stretches_is_one_piece(rules):
+    """Half price from 5 January to 10 February: each month is cut once, and the piece of each has all its days."""
+    world = Small(rules, line={"end_date": date(2024, 2, 29)}, item={"absence_pct_e2": 5_000},
+                  absence=[{"from_date": jan(5), "to_date": date(2024, 2, 10)}])  # fmt: skip
+    assert [p[0] for _, p in sorted(world.engine.pieces().items())] == [Fraction(35, 2), Fraction(24)]
 
 
 # --- § 2 and § 6 -------------------------------------------------------------------------------------------------------
@@ -410,7 +440,12 @@ MUTANTS = [
     ("span", "('bevilget', 'afsluttet')", "('bevilget', 'afsluttet', 'annulleret')", annulled_is_entitled_to_nothing),
     ("span", "NOT l.withdrawn AND ", "", withdrawn_line_is_entitled_to_nothing),
     ("span", "coalesce(s.payee_id, s.cpr)", "s.cpr", payee_before_citizen),
-    ("span", "THEN first.month_number END AS shared_first", "THEN NULL END AS shared_first", stretches_of_one_price_are_one_piece),
+    ("span", "WHEN s.is_cut_first THEN s.first_month END", "WHEN false THEN s.first_month END",
+     a_month_of_two_stretches_is_one_piece),
+    ("span", " AND NOT (s.is_cut_first AND s.first_month = s.last_month)", "", stretches_of_one_price_are_one_piece),
+    ("span", "THEN s.first_month + 1 ELSE", "THEN s.first_month ELSE", a_month_of_two_stretches_is_one_piece),
+    ("span", "THEN s.last_month - 1 ELSE", "THEN s.last_month ELSE", a_month_of_two_stretches_is_one_piece),
+    ("span", "WHEN unit = 'engang' THEN start_day", "WHEN false THEN start_day", one_off),
     ("dated", "s.from_day + i.absence_full_days AS from_day", "s.from_day + i.absence_full_days + 1 AS from_day",
      absence_after_full_days),
     ("dated", "absence_full_days <= s.to_day", "absence_full_days < s.to_day", absence_of_one_reduced_day),
@@ -420,19 +455,22 @@ MUTANTS = [
     ("dated", "FROM absence WHERE NOT withdrawn", "FROM absence", withdrawn_absence),
     ("dated", "to_date), 2932896) AS to_day", "to_date), 0) AS to_day", open_absence),
     ("dated", " AND i.proration <> 'hel'", "", absence_never_on_whole_months),
-    ("dated", "ORDER BY from_day) - 1, 2932896) AS to_day", "ORDER BY from_day), 2932896) AS to_day",
-     open_rate_ends_before_the_next),
-    ("dated", "coalesce(to_day, lead(from_day)", "coalesce(lead(from_day)", rate_with_an_end_leaves_days_without_price),
+    ("dated", "ORDER BY from_day) - 1, 2932896)", "ORDER BY from_day), 2932896)", open_rate_ends_before_the_next),
+    ("dated", "coalesce(to_day, before_next)", "before_next", rate_with_an_end_leaves_days_without_price),
+    ("dated", "s.to_day >= r.first_day", "s.to_day > r.first_day", rate_of_the_first_day_alone),
+    ("dated", "s.from_day <= r.horizon_day", "s.from_day < r.horizon_day", rate_from_the_last_day),
     ("dated", "FROM rate WHERE NOT withdrawn", "FROM rate", withdrawn_rate),
-    ("day_weight", "through_b.weekdays - before_a.weekdays", "s.b - s.a + 1", weekdays_of_january),
-    ("day_weight", "through_b.thirtieths - before_a.thirtieths", "s.b - s.a + 1", thirtieths),
-    ("day_weight", "'tredivedel' THEN 30", "'tredivedel' THEN s.days_in_month", thirtieths),
+    ("day_weight", "m.weekdays", "m.days_in_month", weekdays_of_january),
+    ("day_weight", "through_b.weekdays - before_a.weekdays", "s.b - s.a + 1", weekdays_of_half_a_month),
+    ("day_weight", "m.thirtieths", "m.days_in_month", thirtieths),
+    ("day_weight", "through_b.thirtieths - before_a.thirtieths", "s.b - s.a + 1", thirtieths_of_half_a_month),
+    ("day_weight", "'tredivedel' THEN 30", "'tredivedel' THEN days_in_month", thirtieths),
     ("day_weight", "s.a = greatest(s.start_day, s.first_day)", "s.a = s.first_day", whole_months),
-    ("day_weight", "s.a = s.start_day", "s.a = s.from_day", one_off),
+    ("day_weight", "proration = 'hel' THEN 1", "proration = 'hel' THEN m.days_in_month", whole_months),
     ("day_weight", "IN ('uge', 'time') THEN 7", "IN ('uge', 'time') THEN 5", weeks),
     ("day_weight", "IN ('uge', 'time')", "IN ('uge')", granted_hours),
-    ("day_weight", "'aar' THEN 12 * s.days_in_month", "'aar' THEN 365", a_twelfth_of_a_year),
-    ("day_weight", "'faktisk' THEN s.days_in_month", "'faktisk' THEN 30", thirteen_days_of_a_month),
+    ("day_weight", "'aar' THEN 12 * days_in_month", "'aar' THEN 365", a_twelfth_of_a_year),
+    ("day_weight", "'faktisk' THEN days_in_month", "'faktisk' THEN 30", thirteen_days_of_a_month),
     ("day_weight", "BETWEEN s.from_day AND s.to_day", ">= s.from_day", registrations_outside_and_withdrawn),
     ("day_weight", " AND NOT g.withdrawn", "", registrations_outside_and_withdrawn),
     ("day_weight", "WHERE registered_e4 <> 0", "", quantity_nothing_does_not_park),
@@ -465,7 +503,7 @@ MUTANTS = [
     ("overdue", "r.process = 'mellemkommunal'\n    AND ", "", late_is_intermunicipal_only),
     ("late", "-g.amount_oere", "g.amount_oere", late_is_judged_by_the_net),
     ("difference", "\n        AND t.counterparty = p.counterparty", "", late_is_judged_by_counterparty),
-    ("span", "greatest(first.month_number, r.first_month)", "first.month_number", months_before_the_first_weigh_nothing),
+    ("span", "greatest(l.start_day, r.first_day) AS from_day", "l.start_day AS from_day", months_before_the_first_weigh_nothing),
     ("proposed", "coalesce(i.name, i.item_code)", "i.name", a_line_without_a_name_is_called_by_its_item),
 ]  # fmt: skip
 CHECKS = list(dict.fromkeys(mutant[3] for mutant in MUTANTS))

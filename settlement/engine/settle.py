@@ -96,13 +96,14 @@ def entitle(
     SQL files). A piece whose amount does not fit in 64 bits is refused where it is read: `OVERFLOW`.
     """
     horizon = month_end(through)
+    # `first_month` is read by the rules that runs booked by earlier versions have kept.
     con.execute("""
         CREATE OR REPLACE TEMP TABLE run (
-            own_municipality VARCHAR, first_month BIGINT, horizon_day BIGINT, process VARCHAR, timing VARCHAR,
+            own_municipality VARCHAR, first_month BIGINT, first_day BIGINT, horizon_day BIGINT, process VARCHAR, timing VARCHAR,
             through DATE, booking_date DATE, settles_from DATE, only_counterparty VARCHAR)""")
     con.execute(
-        "INSERT INTO run (own_municipality, first_month, horizon_day) VALUES (?, ?, ?)",
-        [own_municipality, since.year * 12 + since.month - 1, (horizon - EPOCH).days],
+        "INSERT INTO run (own_municipality, first_month, first_day, horizon_day) VALUES (?, ?, ?, ?)",
+        [own_municipality, since.year * 12 + since.month - 1, (since.replace(day=1) - EPOCH).days, (horizon - EPOCH).days],
     )
     _bind_calendar(con, first_month(con, horizon), horizon, holidays)
     con.execute("SET VARIABLE spark_master = ?", [spark_master])
@@ -227,7 +228,7 @@ def _joined_as_written(con) -> Iterator[None]:
 def _bind_calendar(con, first: date, last: date, holidays: Collection[date] | None) -> None:
     """`calendar_day`: cumulative weights through each day, so that a period's weight is two look-ups.
 
-    `calendar_month`: first and last day, length, and a denominator that every unit's denominator divides.
+    `calendar_month`: first and last day, weights, length, and a denominator that every unit's denominator divides.
     """
     months = months_between(first, last)
     if holidays is None:
@@ -251,9 +252,11 @@ def _bind_calendar(con, first: date, last: date, holidays: Collection[date] | No
     con.unregister("calendar_rows")
     con.execute("""
         CREATE OR REPLACE TEMP TABLE calendar_month AS
-        SELECT DISTINCT delivery_month, month_number, first_day, last_day, last_day - first_day + 1 AS days_in_month,
-            lcm(lcm(7, 30), 12 * (last_day - first_day + 1)) * 100000000 AS common_denominator
-        FROM calendar_day WHERE month_number IS NOT NULL""")
+        SELECT l.delivery_month, l.month_number, l.first_day, l.last_day, l.last_day - l.first_day + 1 AS days_in_month,
+            l.weekdays - b.weekdays AS weekdays, l.thirtieths - b.thirtieths AS thirtieths,
+            lcm(lcm(7, 30), 12 * (l.last_day - l.first_day + 1)) * 100000000 AS common_denominator
+        FROM calendar_day AS l JOIN calendar_day AS b ON b.day = l.first_day - 1
+        WHERE l.day = l.last_day""")
 
 
 def _overflow_sentence(con) -> str:

@@ -7,6 +7,7 @@ month too, that is an earlier month like the others.
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -234,17 +235,22 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
         not proposal.withdraws and (before is None or before.through < month), before is not None,
         bool(proposal.withdraws), bool(then_kept) and now_kept["rules"] != then_kept["rules"],
     ])  # fmt: skip
-    _bind_parked(con, session, "resting", proposal.proposal_id)
-    _bind_parked(con, session, "rested", before.proposal_id if before else None)
     for statement in (_BESIDE, _MOVED):
         con.execute(statement)
+    # What parks explains why a line is worth nothing in the newest month or the one beside it, or was not before in another.
+    _bind_parked(con, session, "resting", proposal, [month, add_months(month, -1)])
+    late = con.execute("SELECT DISTINCT delivery_month FROM moved WHERE is_late AND NOT line_before").fetchall()
+    _bind_parked(con, session, "rested", before, [delivery_month for (delivery_month,) in late])
     _bind_fact_changes(con, instance.archive, now_kept, then_kept)
     con.execute(_CHANGE)
 
 
-def _bind_parked(con, session: Session, table: str, proposal_id: int | None) -> None:
-    of_proposal = select(ParkedLine.service_line_id, ParkedLine.delivery_month).where(ParkedLine.proposal_id == proposal_id)
-    bulk.load(con, table, bulk.read(session.connection(), of_proposal.distinct()))
+def _bind_parked(con, session: Session, table: str, proposal: Proposal | SettlementRun | None, months: list[date]) -> None:
+    """The line-months of `months` that the proposal, or the one a run booked, left out."""
+    parked = select(ParkedLine.service_line_id, ParkedLine.delivery_month).where(
+        ParkedLine.proposal_id == (proposal.proposal_id if proposal else None), ParkedLine.delivery_month.in_(months)
+    )
+    bulk.load(con, table, bulk.read(session.connection(), parked.distinct()))
 
 
 def _bind_fact_changes(con, archive: Path, now_kept: dict, then_kept: dict) -> None:

@@ -1,4 +1,5 @@
--- Grain: one layer of dated facts × key × stretch of days; every key's stretches cover all days, empty where no fact does.
+-- Grain: one layer of dated facts × key × stretch of days; a key's stretches cover every day from the first month compared
+-- through the horizon, empty where no fact does.
 -- Days are numbered from 1970-01-01; -719162 is 0001-01-01 and 2932896 is 9999-12-31: no beginning and no end.
 WITH
 -- § 3 Absence: touching or overlapping spells are one spell, counted from its own first day.
@@ -65,15 +66,16 @@ fact AS (
     SELECT 'absence', service_line_id, from_day, to_day, NULL, absence_pct_e2, NULL, NULL, NULL FROM reduced_days
 ),
 -- loader.md: of several starts at one level an open one ends the day before the next.
-ended AS (
+followed AS (
+    SELECT *, coalesce(lead(from_day) OVER (PARTITION BY layer, key ORDER BY from_day) - 1, 2932896) AS before_next FROM fact
+),
+stretch AS (
     SELECT
-        layer, key, from_day, price_oere, absence_pct_e2, payer, account, source,
-        coalesce(to_day, lead(from_day) OVER (PARTITION BY layer, key ORDER BY from_day) - 1, 2932896) AS to_day,
-        coalesce(lead(from_day) OVER (PARTITION BY layer, key ORDER BY from_day) - 1, 2932896) AS before_next
-    FROM fact
+        layer, key, from_day, coalesce(to_day, before_next) AS to_day, price_oere, absence_pct_e2, payer, account, source
+    FROM followed
+    UNION ALL
+    SELECT layer, key, to_day + 1, before_next, NULL, NULL, NULL, NULL, NULL FROM followed WHERE to_day < before_next
+    UNION ALL
+    SELECT layer, key, -719162, min(from_day) - 1, NULL, NULL, NULL, NULL, NULL FROM followed GROUP BY layer, key
 )
-SELECT layer, key, from_day, to_day, price_oere, absence_pct_e2, payer, account, source FROM ended
-UNION ALL
-SELECT layer, key, to_day + 1, before_next, NULL, NULL, NULL, NULL, NULL FROM ended WHERE to_day < before_next
-UNION ALL
-SELECT layer, key, -719162, min(from_day) - 1, NULL, NULL, NULL, NULL, NULL FROM ended GROUP BY layer, key
+SELECT s.* FROM stretch AS s CROSS JOIN run AS r WHERE s.to_day >= r.first_day AND s.from_day <= r.horizon_day

@@ -6,14 +6,14 @@ quantity AS (
         process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account, vat_pct_e2,
         quantity_e4 * weight * absence_pct_e2 AS numerator, basis * CAST(100000000 AS BIGINT) AS denominator,
         rate_source
-    FROM day_weight WHERE price_oere IS NOT NULL AND is_alone
+    FROM day_weight WHERE price_oere IS NOT NULL AND is_whole
     UNION ALL
     -- Several stretches or registrations of one line and month: those alike in price, counterparty and account are one piece.
     SELECT
         process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account, vat_pct_e2,
         CAST(sum(quantity_e4 * weight * absence_pct_e2) AS BIGINT), basis * CAST(100000000 AS BIGINT),
         min(rate_source)
-    FROM day_weight WHERE price_oere IS NOT NULL AND NOT is_alone
+    FROM day_weight WHERE price_oere IS NOT NULL AND NOT is_whole
     GROUP BY process, service_line_id, package_id, timing, claim_kind, delivery_month, price_oere, counterparty, account,
         vat_pct_e2, basis
 ),

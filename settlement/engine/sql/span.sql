@@ -1,5 +1,6 @@
 -- Grain: one service line × one stretch of days on which price, payer, account and absence stand still.
--- The stretches of a line cover its days without gap or overlap. Days are numbered from 1970-01-01.
+-- The stretches of a line cover its days from the first month compared on, without gap or overlap. Days are numbered from
+-- 1970-01-01.
 WITH
 -- § 6: lines and packages that are withdrawn, applied for or annulled are entitled to nothing.
 living_line AS (
@@ -21,11 +22,13 @@ living_line AS (
     LEFT JOIN charge_terms AS c ON c.service_line_id = l.service_line_id AND NOT c.withdrawn
     WHERE NOT l.withdrawn AND NOT p.withdrawn AND p.status IN ('bevilget', 'afsluttet')
 ),
--- § 3 Departure day: the end date has no weight unless it is also the first day; never for delivered units.
+-- § 3 Departure day: the end date has no weight unless it is also the first day; never for delivered units. A one-off amount
+-- has its first day alone. What lies before the first month compared weighs nothing here.
 whole AS (
     SELECT
-        l.*, l.start_day AS from_day,
+        l.*, greatest(l.start_day, r.first_day) AS from_day,
         least(r.horizon_day, CASE
+            WHEN unit = 'engang' THEN start_day
             WHEN NOT departure_day_paid AND unit <> 'leveret' AND end_day > start_day AND end_day < 2932896 THEN end_day - 1
             ELSE end_day
         END) AS last_day
@@ -99,6 +102,15 @@ with_process AS (
         ELSE 'ingen'
     END) AS process
     FROM by_absence AS s CROSS JOIN run AS r
+),
+-- A month that one stretch covers is the line's alone; one that it begins or ends in may be shared with the next stretch.
+by_month AS (
+    SELECT
+        s.*, first.month_number AS first_month, last.month_number AS last_month,
+        s.from_day > first.first_day AS is_cut_first, s.to_day < last.last_day AS is_cut_last
+    FROM with_process AS s
+    JOIN calendar_day AS first ON first.day = s.from_day
+    JOIN calendar_day AS last ON last.day = s.to_day
 )
 -- loader.md, counterparty by process.
 SELECT
@@ -113,12 +125,9 @@ SELECT
         WHEN s.process = 'udbetaling' THEN coalesce(s.payee_id, s.cpr)
         WHEN s.process IN ('personopkraevning', 'beboerbetaling') THEN coalesce(s.payer_cpr, s.cpr)
     END AS counterparty,
-    -- What lies before the first month compared weighs nothing here.
-    greatest(first.month_number, r.first_month) AS first_month, last.month_number AS last_month,
-    -- The stretches of a line meet: one that does not begin with the line or a month shares its first month with another.
-    CASE WHEN s.from_day > s.start_day AND s.from_day > first.first_day THEN first.month_number END AS shared_first,
-    CASE WHEN s.to_day < s.last_day AND s.to_day < last.last_day THEN last.month_number END AS shared_last
-FROM with_process AS s CROSS JOIN run AS r
-JOIN calendar_day AS first ON first.day = s.from_day
-JOIN calendar_day AS last ON last.day = s.to_day
-WHERE last.month_number >= r.first_month
+    -- The stretch's months: those it covers (none where the first is after the last), and the one or two it cuts.
+    CASE WHEN s.is_cut_first THEN s.first_month + 1 ELSE s.first_month END AS first_whole,
+    CASE WHEN s.is_cut_last THEN s.last_month - 1 ELSE s.last_month END AS last_whole,
+    CASE WHEN s.is_cut_first THEN s.first_month END AS cut_first,
+    CASE WHEN s.is_cut_last AND NOT (s.is_cut_first AND s.first_month = s.last_month) THEN s.last_month END AS cut_last
+FROM by_month AS s
