@@ -97,18 +97,7 @@ def bind(
         UNION
         SELECT f.service_line_id FROM {finding} f SEMI JOIN parking_rule p ON p.rule = f.rule
         WHERE f.closed_load IS NULL AND NOT EXISTS (FROM overridden o WHERE o.rule = f.rule AND o.key = f.key)""")
-    _bind_rows(con, "held", ("service_line_id", "cpr", "counterparty", "from_month"), [pa.string()] * 3 + [pa.date32()], [
-        [h.service_line_id, h.cpr, h.counterparty, h.from_month] for h in held
-    ])  # fmt: skip
-    # A citizen is held through every line of the citizen's packages.
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE hold AS
-        SELECT nullif(service_line_id, '') AS service_line_id, nullif(counterparty, '') AS counterparty, from_month
-        FROM held WHERE cpr = ''
-        UNION ALL
-        SELECT l.service_line_id, NULL, h.from_month FROM held h
-        JOIN {canonical}.service_package p ON p.cpr = h.cpr
-        JOIN service_line l ON l.package_id = p.package_id""")
+    holds.bind(con, held, "hold")
     mirror.bind(con, mirror.files(instance, engine, before), only_line)
 
 

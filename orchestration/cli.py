@@ -36,6 +36,12 @@ def main(arguments: list[str] | None = None) -> int:
     except Fault as fault:
         print(f"afregning: {fault}", file=sys.stderr)
         return 2 if isinstance(fault, UsageFault) else 1
+    except OSError as fault:
+        if not fault.filename:
+            raise
+        said = f"{fault.filename} kan ikke læses eller skrives ({fault.strerror}). Ret stien, eller gør plads."
+        print(f"afregning: {said}", file=sys.stderr)
+        return 1
 
 
 @cache
@@ -100,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     worklist_commands.add_commands(commands)
 
     again = command("deliver", _deliver, "skriver ventende filer, og fejlede, når de skal prøves igen")
-    again.add_argument("--now", action="store_true", help="prøver alle fejlede nu")
+    again.add_argument("--now", action="store_true", help="prøver alle fejlede nu, og skriver det igen, der er blevet væk")
 
     lines = command("lines", _lines, "bogførte linjer som CSV eller Parquet")
     lines.add_argument("--run", type=int, metavar="R")
@@ -205,16 +211,19 @@ def _settle(options) -> int:
     chosen = process(options.process)
     instance = open_instance()
     engine = open_register(instance)
+    if options.through > (options.date or date.today()).replace(day=1):
+        _say(f"Bemærk: {options.through:%Y-%m} er ikke begyndt på bogføringsdatoen. Kontrollér --through")
     if options.period and not options.book:
         raise UsageFault("Regnskabsperioden vælges, når der bogføres. Skriv også --book.")
     _demand_two_people(engine, options)
     with open_warehouse(instance) as con:
         judge_unjudged(con, instance, engine)
+        only = hands.known_counterparty(con, engine, options.only) if options.only else None
         _say(f"Beregner {chosen.title.lower()} til og med {options.through:%Y-%m}")
         proposal = settle_process(
             con, instance, engine, process=chosen.name, timing=options.timing, through=options.through,
             booking_date=options.date or date.today(), created_by=options.by or getpass.getuser(),
-            only_counterparty=options.only,
+            only_counterparty=only,
         )  # fmt: skip
     print(
         f"Forslag {proposal.proposal_id}: {chosen.title}, {options.timing}, til og med {options.through:%Y-%m}: "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from orchestration import arguments
 
 
@@ -72,16 +74,76 @@ def _finish(deciding: dict, confirming: dict, listing: dict) -> None:
 
 
 def _hold_place(options) -> int:
+    from ingestion.warehouse import open_warehouse
+    from settlement.faults import InputFault
+    from settlement.instance import open_instance
     from settlement.ledger import holds
+    from settlement.ledger.register import open_register
+
+    instance = open_instance()
+    with open_warehouse(instance) as con:
+        line, citizen = options.line, _known_citizen(con, options.citizen)
+        payer = known_counterparty(con, open_register(instance), options.payer) if options.payer else ""
+        lines = _lines_of(con, line, citizen)
+    if line and not lines:
+        raise InputFault(f"Ydelsen {line} findes ikke. Kontrollér ydelse_id i ydelser.")
 
     def place(session) -> str:
         hold = holds.place(
             session, user_name=options.by, from_month=options.from_month, reason=options.reason,
-            service_line_id=options.line, cpr=options.citizen, counterparty=options.payer,
+            service_line_id=line, cpr=citizen, counterparty=payer,
         )  # fmt: skip
-        return f"Tilbageholdelse {hold.hold_id} venter på, at en anden bekræfter."
+        held = f" Den rammer {lines} ydelser nu." if citizen else ""
+        return f"Tilbageholdelse {hold.hold_id} venter på, at en anden bekræfter.{held}"
 
     return _write(place)
+
+
+def known_counterparty(con, engine, code: str) -> str:
+    """A counterparty's code as the platform writes it. Raises InputFault where none has it, now or in the ledger."""
+    from sqlalchemy import select
+    from sqlalchemy.orm import Session
+
+    from settlement.faults import InputFault
+    from settlement.ledger.models import BookedBasis
+
+    is_municipality = code.isdigit() and len(code) <= 4
+    written = code.lstrip("0") if is_municipality else re.sub(r"^(\d{6})-(\d{4})$", r"\1\2", code)
+    found = con.execute("""
+        SELECT 1 FROM (
+            SELECT paying_municipality AS code, department AS other FROM canonical.service_package
+            UNION ALL SELECT paying_municipality, NULL FROM canonical.package_payer
+            UNION ALL SELECT payee_id, NULL FROM canonical.payout_terms
+            UNION ALL SELECT payer_cpr, NULL FROM canonical.charge_terms
+            UNION ALL SELECT cpr, NULL FROM canonical.citizen
+        ) WHERE $code IN (code, other) LIMIT 1""", {"code": written}).fetchone()
+    with Session(engine) as session:
+        booked = select(BookedBasis.counterparty).where(BookedBasis.counterparty == written).limit(1)
+        found = found or session.scalars(booked).first()
+    if not found:
+        raise InputFault(
+            "Modparten kendes ikke: ingen pakke, betaler, modtager eller borger har den kode. Skriv kommunens tre cifre, "
+            "afdelingen, eller CPR- eller CVR-nummeret."
+        )
+    return written
+
+
+def _known_citizen(con, cpr: str) -> str:
+    from settlement.faults import InputFault
+
+    digits = cpr.replace("-", "").replace(" ", "")
+    if digits and not con.execute("SELECT 1 FROM canonical.citizen WHERE cpr = ?", [digits]).fetchone():
+        raise InputFault("Borgeren findes ikke. Kontrollér CPR-nummeret: ti cifre.")
+    return digits
+
+
+def _lines_of(con, line: str, cpr: str) -> int:
+    """How many service lines there are of that id, a manual one too, or of that citizen."""
+    if line.startswith("MANUEL-"):
+        return 1
+    return con.execute("""
+        SELECT count(*) FROM canonical.service_line AS l JOIN canonical.service_package AS p USING (package_id)
+        WHERE l.service_line_id = ? OR p.cpr = nullif(?, '')""", [line, cpr]).fetchone()[0]
 
 
 def _hold_release(options) -> int:
@@ -106,19 +168,23 @@ def _hold_confirm(options) -> int:
 
 def _hold_list(options) -> int:
     from settlement.ledger import holds
+    from settlement.ledger.models import HoldConfirmation
 
     def listed(session):
-        for state, found in (("gælder", holds.in_force(session)), ("venter", holds.waiting(session))):
-            for hold in found:
-                # A citizen's number stays in the register; the hold is known by its own.
-                target = f"ydelse {hold.service_line_id}" if hold.service_line_id else "en borger"
-                if hold.counterparty:
-                    target = f"modpart {hold.counterparty}"
-                released = f" (ophæver {hold.releases})" if hold.releases else ""
-                yield (
-                    f"{hold.hold_id} {state}{released}: {target} fra {hold.from_month:%Y-%m}, {hold.decided_by} "
-                    f"{hold.decided_at:%d-%m-%Y}: {hold.reason}"
-                )
+        in_force = {hold.hold_id for hold in holds.in_force(session)}
+        released = {hold.releases: hold for hold in holds.confirmed(session) if hold.releases}
+        for hold in [*holds.confirmed(session), *(waiting := holds.waiting(session))]:
+            if hold in released.values():
+                continue
+            state = "venter" if hold in waiting else "gælder" if hold.hold_id in in_force else "ophævet"
+            # A citizen's number stays in the register; the hold is known by its own.
+            target = f"ydelse {hold.service_line_id}" if hold.service_line_id else "en borger"
+            if hold.counterparty:
+                target = "en borger som modpart" if _is_cpr(hold.counterparty) else f"modpart {hold.counterparty}"
+            releases = f" (ophæver {hold.releases})" if hold.releases else ""
+            yield f"{hold.hold_id} {state}{releases}: {target} fra {hold.from_month:%Y-%m}, {_by(session, hold, HoldConfirmation)}"
+            if hold.hold_id in released:
+                yield f"  ophævet af {_by(session, released[hold.hold_id], HoldConfirmation)}"
 
     return _read(listed)
 
@@ -175,6 +241,7 @@ def _manual_confirm(options) -> int:
 def _manual_list(options) -> int:
     from settlement.ledger import manual
     from settlement.ledger.lines_file import money_text
+    from settlement.ledger.models import ManualLineConfirmation
 
     def listed(session):
         found = [(line, "trukket tilbage" if withdrawn else "gælder") for line, withdrawn in manual.in_force(session)]
@@ -182,8 +249,8 @@ def _manual_list(options) -> int:
             withdraws = f" (trækker {line.withdraws} tilbage)" if line.withdraws else ""
             yield (
                 f"{line.manual_id} {state}{withdraws}: {line.process}, pakke {line.package_id}, {line.delivery_month:%Y-%m}, "
-                f"{money_text(line.amount_oere)} kr., konto {line.account}, {line.item_name}; {line.decided_by} "
-                f"{line.decided_at:%d-%m-%Y}: {line.reason}"
+                f"{money_text(line.amount_oere)} kr., konto {line.account}, {line.item_name}; "
+                f"{_by(session, line, ManualLineConfirmation)}"
             )
 
     return _read(listed)
@@ -223,16 +290,33 @@ def _period_confirm(options) -> int:
 
 def _period_list(options) -> int:
     from settlement.ledger import periods
+    from settlement.ledger.models import PeriodConfirmation
 
     def listed(session):
         for change in periods.changes(session):
             state = "lukket" if not change.opens else "åbnet" if periods.in_force(session, change) else "åbning venter"
             yield (
-                f"{change.change_id} {periods.name(change.year, change.period)} {state}: {change.decided_by} "
-                f"{change.decided_at:%d-%m-%Y}: {change.reason}"
+                f"{change.change_id} {periods.name(change.year, change.period)} {state}: "
+                f"{_by(session, change, PeriodConfirmation)}"
             )
 
     return _read(listed)
+
+
+def _by(session, decision, confirmation: type) -> str:
+    """Who decided, who confirmed, and why."""
+    from sqlalchemy import inspect
+
+    confirmed = session.get(confirmation, inspect(decision).identity)
+    return (
+        f"{decision.decided_by} {decision.decided_at:%d-%m-%Y}"
+        + (f", bekræftet af {confirmed.confirmed_by} {confirmed.confirmed_at:%d-%m-%Y}" if confirmed else "")
+        + f": {decision.reason}"
+    )
+
+
+def _is_cpr(code: str) -> bool:
+    return len(code) == 10 and code.isdigit()
 
 
 def _release(options) -> int:

@@ -107,7 +107,9 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
     ).all())  # fmt: skip
     mass = [] if proposal.withdraws else bounds.mass_changes(con, instance.bounds)
     parts = con.execute("""
-        SELECT cause, item_code, is_late, counterparty, account, sum(amount_oere)::BIGINT FROM mass_line GROUP BY ALL
+        SELECT DISTINCT cause, coalesce(item_code, '') AS item_code, is_late, counterparty, account, sum(amount_oere)::BIGINT
+        FROM mass_line
+        GROUP BY GROUPING SETS ((cause, item_code, is_late, counterparty, account), (cause, is_late, counterparty, account))
         HAVING sum(amount_oere) <> 0 ORDER BY ALL""").fetchall() if mass else []  # fmt: skip
     over = {(change.cause, change.item_code, change.is_late) for change in mass}
     month, is_fresh = con.execute("SELECT month, is_fresh FROM compared").fetchone()

@@ -53,7 +53,8 @@ payment_term_days = 30
 # modpart_pct = 50              # … og en modpart, …
 # mindst_kr = 10000             # … når ændringen er over dette beløb
 # faerre_ydelser_pct = 10       # et fald i antallet af ydelser over dette vises
-# masse_ydelser = 20            # en takst, regel eller kontering, der ændrer så mange bogførte ydelser, er en masseændring
+# masse_ydelser = 20            # en takst, regel eller kontering, der ændrer så mange bogførte ydelser, er en masseændring …
+# masse_kr = 250000             # … og fra dette beløb det, der mere end fordobler færre ydelser
 # frigives_pct = 20             # en masseændring over dette af det bogførte skal frigives af en anden
 # stoppes_pct = 100             # en masseændring over dette kan ikke bogføres
 # udtraek_pct = 2               # et fuldt udtræk, der vil trække flere rækker tilbage end denne del af sine egne …
@@ -81,6 +82,7 @@ class Bounds:
     least_oere: int = 10_000_00
     fewer_lines_pct: int = 10
     mass_lines: int = 20
+    mass_oere: int = 250_000_00
     release_pct: int = 20
     stop_pct: int = 100
     withdrawn_pct: int = 2
@@ -91,7 +93,7 @@ class Bounds:
 BOUNDS = {
     "linje_kr": ("line_oere", 100), "linje_pct": ("line_pct", 1), "modpart_pct": ("counterparty_pct", 1),
     "mindst_kr": ("least_oere", 100), "faerre_ydelser_pct": ("fewer_lines_pct", 1), "masse_ydelser": ("mass_lines", 1),
-    "frigives_pct": ("release_pct", 1), "stoppes_pct": ("stop_pct", 1),
+    "masse_kr": ("mass_oere", 100), "frigives_pct": ("release_pct", 1), "stoppes_pct": ("stop_pct", 1),
     "udtraek_pct": ("withdrawn_pct", 1), "udtraek_noegler": ("withdrawn_keys", 1),
 }  # fmt: skip
 

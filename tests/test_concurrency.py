@@ -11,8 +11,8 @@ from test_ledger import WORLD
 
 from settlement.faults import StateFault
 from settlement.instance import open_instance
-from settlement.ledger import holds
-from settlement.ledger.booking import approve, book, kept_heads
+from settlement.ledger import heads, holds
+from settlement.ledger.booking import approve, book
 from settlement.ledger.models import Document, Hold, LedgerLine, NumberSeries, Proposal, SettlementRun, User
 from settlement.ledger.register import add_user, open_register, writing
 from settlement.ledger.verify import verify
@@ -68,7 +68,7 @@ def _booking(proposal_id):
 def _assert_one_run(instance, lines):
     engine = open_register(instance)
     assert verify(instance, engine) == []
-    assert len(kept_heads(instance)) == 1
+    assert len(heads.kept(instance)) == 1
     with Session(engine) as session:
         assert session.scalars(select(SettlementRun.run_no)).all() == [1]
         assert session.scalar(select(func.count()).select_from(LedgerLine)) == lines

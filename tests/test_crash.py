@@ -15,7 +15,8 @@ from sqlalchemy import create_engine, event, func, select, text
 from sqlalchemy.orm import Session
 
 from settlement.instance import open_instance
-from settlement.ledger.booking import approve, book, heads_file, kept_heads
+from settlement.ledger import heads
+from settlement.ledger.booking import approve, book
 from settlement.ledger.guards import OpenBooking
 from settlement.ledger.models import (
     BookedBasis,
@@ -56,7 +57,7 @@ class Registers:
 
     def __init__(self, instance, request):
         self.instance, self.request = instance, request
-        self.heads = heads_file(instance).read_bytes()
+        self.heads = heads.file_of(instance).read_bytes()
         self.file = instance.home / "register.sqlite"
         if self.file.exists():
             with create_engine(instance.register_url).connect() as connection:
@@ -64,7 +65,7 @@ class Registers:
 
     def fresh(self):
         """The instance on a fresh copy; the archive's heads are set back."""
-        heads_file(self.instance).write_bytes(self.heads)
+        heads.file_of(self.instance).write_bytes(self.heads)
         if self.file.exists():
             copy = self.file.with_name("killed.sqlite")
             for leftover in self.file.parent.glob("killed.sqlite*"):
@@ -166,7 +167,7 @@ def test_a_killed_booking_is_whole_or_nothing(database, make_platform_on, reques
         if booked:
             # Whoever comes after finds the run, and the archive gets the head that the killed process may have owed it.
             assert book(killed, engine, proposal_id, "anna").run_no == 2
-            assert len(kept_heads(killed)) == 2 and verify(killed, engine) == [] and _counts(engine) == after
+            assert len(heads.kept(killed)) == 2 and verify(killed, engine) == [] and _counts(engine) == after
         engine.dispose()  # a child must not share a connection
         cycles.append(time.monotonic() - cycle)
         if b"E" not in said:

@@ -16,7 +16,7 @@ from test_invoices import FACTS, PAID_ON, House
 
 from ingestion.warehouse import open_warehouse
 from orchestration.pipeline import pay_invoices
-from settlement.ledger.booking import heads_file, kept_heads
+from settlement.ledger import heads
 from settlement.ledger.delivery import deliver
 from settlement.ledger.models import Document, InvoicePayment, InvoiceReturn, OutboxItem, SettlementRun
 from settlement.ledger.register import open_register
@@ -79,7 +79,7 @@ def _files(instance):
 @pytest.mark.parametrize("database", [SQLITE, POSTGRESQL])
 def test_killed_at_any_moment(database, make_platform_on, request):
     house = _house(make_platform_on(database))
-    heads_file(house.instance).touch()
+    heads.file_of(house.instance).touch()
     registers, told, rng = Registers(house.instance, request), Counter(), random.Random(5)
     reading, writing = os.pipe()
     begun = time.monotonic()
@@ -98,7 +98,7 @@ def test_killed_at_any_moment(database, make_platform_on, request):
         _await_rollback(engine)
         found = _state(engine)
         assert found in (nothing, everything), found
-        if found == everything and len(kept_heads(instance)) == 1:
+        if found == everything and len(heads.kept(instance)) == 1:
             # What is not handed over yet waits; verify looks at what is.
             assert verify(instance, engine) == []
         told[(b"E" in said, found == everything, len(_files(instance)))] += 1

@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 from test_ledger import WORLD
 
 from settlement.instance import open_instance
-from settlement.ledger import hashing
-from settlement.ledger.booking import kept_heads
+from settlement.ledger import hashing, heads
 from settlement.ledger.models import Base, Document, LedgerLine, OutboxItem, Posting, SettlementRun, View
 from settlement.ledger.register import _sqlite_begin, _sqlite_connect, open_register, upgrade
 from settlement.ledger.verify import verify
@@ -46,7 +45,7 @@ def test_batches_of_opening_entries_are_run_0_and_nothing_of_them_is_sent(either
     with Session(engine) as session:
         runs = session.scalars(select(SettlementRun).order_by(SettlementRun.sequence)).all()
         assert [run.run_no for run in runs] == [0, 1, -1, 2]
-        assert kept_heads(instance) == [run.hash for run in runs]
+        assert heads.kept(instance) == [run.hash for run in runs]
         assert session.scalar(select(func.count()).select_from(OutboxItem).where(OutboxItem.run_no <= 0)) == 0
         documents = session.execute(select(Document.run_no, Document.number).where(Document.run_no <= 0)).all()
         assert sorted(documents) == [(-1, "G-1"), (0, ""), (0, "G-1")]

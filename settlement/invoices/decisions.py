@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from settlement.faults import InputFault, StateFault
 from settlement.instance import Instance
 from settlement.ledger.models import InvoiceDecision, InvoiceDecisionConfirmation, InvoiceReturn, MatchRule, PaidInvoice
-from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.ledger.register import MAY_BOOK, now, user_with_right, written
 
 ACTIONS = {
     "match": "hører til ydelsen",
@@ -48,8 +48,7 @@ def decide(
     user_with_right(session, user_name, MAY_BOOK, "afgøre fakturaer")
     if action not in ACTIONS:
         raise InputFault(f"«{action}» kan ikke gøres ved en faktura. Vælg en af: {', '.join(ACTIONS)}.")
-    if not reason.strip():
-        raise InputFault("Beslutningen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
+    reason = written(reason, "Beslutningen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
     if action in ("match", "omtvist") and not line_number:
         raise InputFault("Angiv fakturaens linje: beslutningen gælder én linje.")
     if action == "match" and not (service_line_id and delivery_month):
@@ -60,7 +59,7 @@ def decide(
         action=action, document_id=document_id, line_number=line_number, sender_cvr=sender_cvr,
         document_number=document_number, amount_oere=amount_oere,
         service_line_id=service_line_id, delivery_month=delivery_month, item_words=item_words, item_code=item_code,
-        reason=reason.strip(), decided_by=user_name, decided_at=now(),
+        reason=reason, decided_by=user_name, decided_at=now(),
     )  # fmt: skip
     session.add(decision)
     session.flush()
@@ -76,12 +75,11 @@ def withdraw(session: Session, *, user_name: str, decision_id: int, reason: str)
         raise StateFault(f"Beslutning {decision_id} gælder ikke. Se fakturaens beslutninger på siden Fakturabetaling.")
     if session.get(PaidInvoice, decision.document_id):
         raise StateFault(f"Fakturaen er betalt, så beslutning {decision_id} kan ikke trækkes tilbage. Bed om en kreditnota.")
-    if not reason.strip():
-        raise InputFault("Tilbagetrækningen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
+    reason = written(reason, "Tilbagetrækningen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
     back = InvoiceDecision(
         withdraws=decision_id, action=decision.action, document_id=decision.document_id, line_number=decision.line_number,
         sender_cvr=decision.sender_cvr, document_number=decision.document_number, amount_oere=decision.amount_oere,
-        reason=reason.strip(), decided_by=user_name,
+        reason=reason, decided_by=user_name,
         decided_at=now(),
     )  # fmt: skip
     session.add(back)

@@ -23,8 +23,8 @@ from settlement.faults import StateFault
 from settlement.instance import Instance
 from settlement.invoices.decisions import to_return
 from settlement.invoices.matching import SQL
-from settlement.ledger import booked_lines, hashing, periods
-from settlement.ledger.booking import WAITING, insert_run, keep_heads, new_run, next_number
+from settlement.ledger import booked_lines, hashing, heads, periods
+from settlement.ledger.booking import WAITING, insert_run, new_run, next_number
 from settlement.ledger.frozen import file_hash
 from settlement.ledger.gates import demand_green
 from settlement.ledger.guards import booking_opened, one_at_a_time
@@ -77,6 +77,7 @@ def pay(
     lines, aliases = (con.sql(f"FROM {table}").to_arrow_table() for table in ("payment", "account_alias"))
     with writing(engine) as session, duckdb.connect() as own:
         one_at_a_time(session)
+        heads.complete(instance, session)
         user_with_right(session, user_name, MAY_BOOK, "betale fakturaer")
         rejected = _rejected(session, instance, con)
         if not parties and not rejected:
@@ -84,7 +85,7 @@ def pay(
         if newest_hash(session, INVOICES.name) != head:
             raise StateFault("Der er betalt fakturaer, siden de blev matchet. Kør «afregning invoice pay» igen.")
         demand_green(session, last_load_id)
-        period = periods.demand_open(session, booking_date, None)
+        period = periods.demand_open(session, booking_date, None, booking_date)
         _complete(own, session, lines)
         proposal = _proposal(session, instance, own, head, booking_date, user_name, last_load_id)
         run = new_run(session, proposal, approved_by="", user_name=user_name, accounting_period=period)
@@ -103,7 +104,8 @@ def pay(
                 OutboxItem(outbox_id=f"{run.run_no}/{name}", run_no=run.run_no, document_number=None, format=form, status=WAITING)
                 for form, name in names.items()
             )
-    keep_heads(instance, engine)
+    with Session(engine) as session:
+        heads.complete(instance, session)
     return run
 
 

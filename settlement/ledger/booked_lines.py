@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,17 +66,21 @@ def _first_line(session: Session, run_no: int, count: int) -> int:
 
 
 def insert(
-    session: Session, con: duckdb.DuckDBPyConnection, instance: Instance, run: SettlementRun, documents: Iterable[Document]
-) -> Path:
-    """Inserts the lines that `number` left and gives the documents, which lie under them in the hash tree, their hashes;
-    returns the run's unfinished mirror (`mirror.keep`)."""
+    session: Session, con: duckdb.DuckDBPyConnection, instance: Instance, run: SettlementRun, documents: Iterable[Document],
+    postings: Iterable[Mapping[str, object]],
+) -> Path:  # fmt: skip
+    """Inserts the lines that `number` left and gives the documents, which lie above them and their `postings` in the hash
+    tree, their hashes; returns the run's unfinished mirror (`mirror.keep`)."""
+    posted = hashing.postings_by_document(postings)
     with ThreadPoolExecutor(1) as beside:  # DuckDB hashes on the other core while the register writes
         under = beside.submit(_hash, con.cursor(), run.hash_version)
         unfinished = beside.submit(mirror.write, instance, con.cursor(), MIRRORED.format(process=run.process))
         bulk.insert(session, BookedLine.__table__, con, "line")
         hashes = under.result()  # waited for also where there is no document
         for document in documents:
-            document.hash = hashing.document_hash(document, hashes[document.number], run.hash_version)
+            document.hash = hashing.document_hash(
+                document, hashes[document.number], run.hash_version, posted.get(document.number, ())
+            )
         bulk.insert(session, BookedBasis.__table__, con, "hashed")
         return unfinished.result()
 

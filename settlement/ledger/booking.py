@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import json
-import os
 from collections.abc import Iterable
 from datetime import timedelta
 
@@ -15,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from settlement.faults import StateFault
 from settlement.instance import Instance
-from settlement.ledger import booked_lines, bounds, hashing, mirror, periods
+from settlement.ledger import booked_lines, bounds, hashing, heads, holds, manual, mirror, periods
 from settlement.ledger.gates import demand_green
 from settlement.ledger.guards import booking_opened, one_at_a_time
 from settlement.ledger.models import (
@@ -72,26 +69,32 @@ def book(
     """
     with writing(engine) as session:
         one_at_a_time(session)
+        heads.complete(instance, session)
         user_with_right(session, user_name, MAY_BOOK, "bogføre afregninger")
         proposal = session.get(Proposal, proposal_id)
         if proposal is None:
             raise StateFault(f"Forslag {proposal_id} findes ikke. Lav et nyt forslag.")
         done = session.scalars(select(SettlementRun).where(SettlementRun.proposal_id == proposal_id)).first()
         if done:
-            keep_heads(instance, engine)  # whoever booked it may have been stopped before the archive had it
             return done
         if proposal.line_count == 0:
             return None
         approval = _demand_bookable(session, proposal, user_name)
-        period = periods.demand_open(session, proposal.booking_date, accounting_period)
+        period = periods.demand_open(session, proposal.booking_date, accounting_period, proposal.through)
         run = new_run(session, proposal, approval.approved_by, user_name, period)
         with opened(instance, proposal) as con, booking_opened(session, run.run_no):
+            if not proposal.withdraws and (holds.have_changed(con, session) or manual.have_changed(con, session)):
+                raise StateFault(
+                    f"En tilbageholdelse eller en manuel linje er bekræftet, siden forslag {proposal_id} blev lavet. "
+                    "Lav et nyt forslag."
+                )
             bounds.demand_released(con, instance, session, proposal, approval)
             documents = _documents(con, session, instance, proposal, run)
             _number(con, session, proposal, run, documents)
             insert_run(session, con, instance, run, documents)
             _fill_outbox(session, run, documents)
-    keep_heads(instance, engine)
+    with Session(engine) as session:
+        heads.complete(instance, session)
     return run
 
 
@@ -192,20 +195,22 @@ def insert_run(
     session: Session, con: duckdb.DuckDBPyConnection, instance: Instance, run: SettlementRun, documents: list[Document]
 ) -> None:
     """A run with its documents, the lines that `booked_lines.number` left on `con`, and their postings, hashed together."""
-    mirrored = booked_lines.insert(session, con, instance, run, documents)
+    postings = _postings(session, con, run, documents)
+    mirrored = booked_lines.insert(session, con, instance, run, documents, postings)
     run.hash = hashing.run_hash(run, [d.hash for d in sorted(documents, key=lambda d: (d.counterparty, d.number))])
     session.add(run)
     session.flush()
     session.add_all(documents)
     session.flush()
-    _insert_postings(session, con, run, documents)
+    if postings:
+        session.execute(insert(Posting), postings)
     # Before the commit: where this process is stopped, the file lies under the hash of a run that never was.
     mirror.keep(mirrored, instance, run.run_no, run.hash)
 
 
-def _insert_postings(
+def _postings(
     session: Session, con: duckdb.DuckDBPyConnection, run: SettlementRun, documents: list[Document]
-) -> None:
+) -> list[dict[str, object]]:
     """The counterparty against the lines' accounts and VAT, per document; debit = credit = total."""
     day = run.booking_date
     counterpart, fallback, vat_account = (
@@ -220,7 +225,7 @@ def _insert_postings(
     signed += [(number, other, account or fallback, amount) for number, account, amount in by_account]
     signed += [(d.number, other, vat_account, d.vat_oere) for d in documents]
     first = session.scalar(select(func.max(Posting.posting_id))) or 0
-    rows = [
+    return [
         {
             "posting_id": first + i,
             "run_no": run.run_no,
@@ -231,20 +236,18 @@ def _insert_postings(
         }
         for i, (number, side, account, amount) in enumerate((row for row in sorted(signed) if row[3]), 1)
     ]
-    if rows:
-        session.execute(insert(Posting), rows)
 
 
 def _fill_outbox(session: Session, run: SettlementRun, documents: Iterable[Document]) -> None:
     """What leaves the house: an e-invoice and a PDF per document, the postings per run.
 
-    An internal voucher is never sent; a document without delivery address waits.
+    An internal voucher is never sent; a document without delivery address (EAN, else CVR number) waits.
     """
     items = []
     for d in documents if process_named(run.process).is_sent else ():
         items.append((f"{d.number}.pdf", d.number, "pdf", WAITING))
         if d.kind != "internbilag":
-            items.append((f"{d.number}.xml", d.number, "oioubl", WAITING if d.ean else NO_ADDRESS))
+            items.append((f"{d.number}.xml", d.number, "oioubl", WAITING if d.ean or d.cvr else NO_ADDRESS))
     items.append((f"koersel-{run.run_no}-omposteringsbilag.csv", None, "opus", WAITING))
     session.execute(
         insert(OutboxItem),
@@ -259,40 +262,6 @@ def _fill_outbox(session: Session, run: SettlementRun, documents: Iterable[Docum
             for name, number, form, status in items
         ],
     )
-
-
-def keep_heads(instance: Instance, engine: Engine) -> None:
-    """Writes the heads booked since the last time to the archive, outside the database; one process at a time."""
-    with heads_file(instance).open("a+b") as heads:
-        fcntl.flock(heads, fcntl.LOCK_EX)
-        heads.seek(0)
-        content = heads.read()
-        whole = content.rfind(b"\n") + 1
-        heads.truncate(whole)  # of a process stopped while writing
-        with Session(engine) as session:
-            runs = session.execute(
-                select(SettlementRun.run_no, SettlementRun.hash)
-                .where(SettlementRun.sequence > content.count(b"\n"))
-                .order_by(SettlementRun.sequence)
-            ).all()
-        for run_no, run_hash in runs:
-            heads.write(json.dumps({"run_no": run_no, "hash": run_hash}).encode() + b"\n")
-        heads.flush()
-        os.fsync(heads.fileno())
-
-
-def heads_file(instance: Instance):
-    """Where the ledger's heads are kept, one line per run."""
-    return instance.archive / "heads.jsonl"
-
-
-def kept_heads(instance: Instance) -> list[str]:
-    """The hash of every run's head in order, as the archive has it."""
-    path = heads_file(instance)
-    if not path.exists():
-        return []
-    # What follows the last line break is the beginning of a line that a stopped process did not finish.
-    return [json.loads(line)["hash"] for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 def file_digest(content: bytes) -> str:

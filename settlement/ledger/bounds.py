@@ -13,12 +13,12 @@ import duckdb
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from settlement.faults import InputFault, StateFault
+from settlement.faults import StateFault
 from settlement.instance import Bounds, Instance
 from settlement.ledger import changes
 from settlement.ledger.models import Approval, Proposal, Release, SettlementRun
 from settlement.ledger.proposals import opened
-from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.ledger.register import MAY_BOOK, now, user_with_right, written
 
 MASS = "masseaendring"
 RELEASABLE, STOPPED = "frigives", "stoppes"
@@ -38,28 +38,34 @@ FROM change SEMI JOIN (SELECT service_line_id, delivery_month FROM beside WHERE 
     USING (service_line_id, delivery_month)
 WHERE cause IN ('takst', 'regler', 'antal', 'betaler', 'kontering')"""
 
-# A price or rule is measured by what it touches, a key by all that is compared: what it touches it moves whole.
+# By kind of service, and last over all kinds together. A price or rule is measured by what it touches, a key by all that is
+# compared: what it touches it moves whole.
 _MASS = """
 WITH per_key AS (
     SELECT cause, item_code, is_late, counterparty, account, sum(amount_oere)::BIGINT AS amount_oere FROM mass_line GROUP BY ALL
 ),
 moved AS (
-    SELECT cause, item_code, is_late, greatest(coalesce(sum(amount_oere) FILTER (amount_oere > 0), 0),
+    SELECT cause, coalesce(item_code, '') AS item_code, is_late, greatest(coalesce(sum(amount_oere) FILTER (amount_oere > 0), 0),
         -coalesce(sum(amount_oere) FILTER (amount_oere < 0 AND cause <> 'antal'), 0))::BIGINT AS moved_oere
-    FROM per_key GROUP BY ALL
+    FROM per_key GROUP BY GROUPING SETS ((cause, item_code, is_late), (cause, is_late))
+    HAVING grouping(item_code) = 0 OR count(DISTINCT item_code) > 1
 ),
 touched AS (
-    SELECT cause, item_code, is_late, count(DISTINCT service_line_id) AS service_lines, sum(abs(booked_oere))::BIGINT AS booked_oere
-    FROM mass_line GROUP BY ALL
+    SELECT cause, coalesce(item_code, '') AS item_code, is_late, count(DISTINCT service_line_id) AS service_lines,
+        sum(abs(booked_oere))::BIGINT AS booked_oere
+    FROM mass_line GROUP BY GROUPING SETS ((cause, item_code, is_late), (cause, is_late))
+    HAVING grouping(item_code) = 0 OR count(DISTINCT item_code) > 1
 )
-SELECT m.cause, m.item_code, m.is_late, t.service_lines, m.moved_oere, CASE WHEN m.item_code <> '' THEN t.booked_oere
+SELECT m.cause, m.item_code, m.is_late, t.service_lines, m.moved_oere,
+    CASE WHEN m.cause NOT IN ('betaler', 'kontering') THEN t.booked_oere
     ELSE (
         -- Booked of the month before is laid beside the newest month whole: its own corrections are not counted again.
         SELECT coalesce(sum(abs(booked_oere)), 0)::BIGINT
         FROM beside JOIN compared ON NOT (is_fresh AND delivery_month = month_before)
     ) END AS booked_oere
-FROM moved AS m JOIN touched AS t USING (cause, item_code, is_late) WHERE t.service_lines >= $mass_lines
-ORDER BY m.moved_oere DESC, m.cause, m.item_code, m.is_late"""
+FROM moved AS m JOIN touched AS t USING (cause, item_code, is_late)
+WHERE t.service_lines >= $mass_lines OR m.cause NOT IN ('betaler', 'kontering') AND m.moved_oere >= $mass_oere
+ORDER BY m.cause NOT IN ('betaler', 'kontering') AND m.item_code = '', m.moved_oere DESC, m.cause, m.item_code, m.is_late"""
 
 _OUTSIDE = """
 WITH line AS (
@@ -89,7 +95,8 @@ WHERE before_oere <> 0 AND abs(now_oere - before_oere) > $least_oere
 class MassChange:
     """One price, rule, key or kind of delivery that moves booked money on `service_lines` lines, from the newest month on or
     (`is_late`) in months that are booked: `moved_oere` is the larger of what it
-    charges and what it credits, per counterparty and account; `booked_oere` what that is measured by."""
+    charges and what it credits, per counterparty and account; `booked_oere` what that is measured by. No `item_code`: of all
+    kinds of service together."""
 
     cause: str
     item_code: str
@@ -116,7 +123,7 @@ class MassChange:
 
 def subject(cause: str, item_code: str, is_late: bool) -> str:
     """What a mass change is about, in words."""
-    return SUBJECTS[cause].format(item_code) + (" tilbage i tid" if is_late else "")
+    return SUBJECTS[cause].format(item_code or "flere katalogydelser") + (" tilbage i tid" if is_late else "")
 
 
 def kroner(oere: int) -> str:
@@ -125,14 +132,21 @@ def kroner(oere: int) -> str:
 
 
 def mass_changes(con: duckdb.DuckDBPyConnection, bounds: Bounds) -> list[MassChange]:
-    """The mass changes above a limit, the largest first, after `changes.compute`; leaves `mass_line`."""
+    """The mass changes above a limit, after `changes.compute`: the largest first, those of all kinds of service last. Leaves
+    `mass_line`."""
     con.execute(_MASS_LINE)
     found = []
-    for cause, item, is_late, lines, moved, booked in con.execute(_MASS, {"mass_lines": bounds.mass_lines}).fetchall():
-        is_quantity = cause == "antal"
-        if booked and moved * 100 > booked * (DOUBLED_PCT if is_quantity else bounds.release_pct):
-            verdict = STOPPED if moved * 100 > booked * bounds.stop_pct and not is_quantity else RELEASABLE
-            found.append(MassChange(cause, item, is_late, lines, moved, booked, verdict))
+    limits = {"mass_lines": bounds.mass_lines, "mass_oere": bounds.mass_oere}
+    for cause, item, is_late, lines, moved, booked in con.execute(_MASS, limits).fetchall():
+        is_quantity, is_few = cause == "antal", lines < bounds.mass_lines
+        # On few service lines a large change may be right: it is stopped by none, and needs a person from where others are.
+        least_pct = DOUBLED_PCT if is_quantity else bounds.stop_pct if is_few else bounds.release_pct
+        if booked and moved * 100 > booked * least_pct:
+            is_stopped = moved * 100 > booked * bounds.stop_pct and not is_quantity and not is_few
+            verdict = STOPPED if is_stopped else RELEASABLE
+            # All kinds together tell of what no kind tells of by itself.
+            if item or not any((f.cause, f.is_late) == (cause, is_late) and verdict in (f.verdict, RELEASABLE) for f in found):
+                found.append(MassChange(cause, item, is_late, lines, moved, booked, verdict))
     return found
 
 
@@ -154,8 +168,10 @@ def demand_released(
     con: duckdb.DuckDBPyConnection, instance: Instance, session: Session, proposal: Proposal, approval: Approval
 ) -> None:
     """Raises StateFault with the exact sum where a mass change of the proposal, opened on `con`, stops the booking."""
-    if proposal.withdraws or changes.run_before(session, proposal) is None:
-        return  # a document withdrawn by name is its own decision; before the first run nothing booked is moved
+    if proposal.withdraws:
+        return  # a document withdrawn by name is its own decision
+    if not con.execute("SELECT 1 FROM ledger_line WHERE process = ? LIMIT 1", [proposal.process]).fetchone():
+        return  # nothing booked is moved
     changes.compute(con, instance, session, proposal)
     _demand(proposal, mass_changes(con, instance.bounds), instance.bounds, _released_by(session, proposal) - {
         proposal.created_by, approval.approved_by,
@@ -199,15 +215,14 @@ def release(instance: Instance, session: Session, *, proposal_id: int, user_name
     for person, did in ((proposal.created_by, "lavet"), (approval.approved_by if approval else "", "godkendt")):
         if person == user_name:
             raise StateFault(f"«{user_name}» har {did} forslag {proposal_id}. En anden skal frigive det.")
-    if not reason.strip():
-        raise InputFault("Frigivelsen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
+    reason = written(reason, "Frigivelsen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
     with opened(instance, proposal) as con:
         changes.compute(con, instance, session, proposal)
         found = [] if proposal.withdraws else mass_changes(con, instance.bounds)
     if not found:
         raise StateFault(f"Forslag {proposal_id} har ingen masseændring, der skal frigives. Godkend og bogfør det.")
     _demand(proposal, found, instance.bounds, {user_name})
-    kept = Release(proposal_hash=proposal.hash, kind=MASS, reason=reason.strip(), released_by=user_name, released_at=now())
+    kept = Release(proposal_hash=proposal.hash, kind=MASS, reason=reason, released_by=user_name, released_at=now())
     session.add(kept)
     session.flush()
     return kept

@@ -6,9 +6,8 @@ from datetime import date
 
 from sqlalchemy.orm import Session
 
-from settlement.faults import InputFault
 from settlement.ledger.models import Decision
-from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.ledger.register import MAY_BOOK, now, user_with_right, written
 
 SET_ASIDE = "set_aside_refused"
 ALLOW_LATE = "allow_late"
@@ -33,6 +32,5 @@ def allow_late(
 
 def _decide(session: Session, user_name: str, reason: str, **what) -> None:
     user_with_right(session, user_name, MAY_BOOK, "afgøre undtagelser")
-    if not reason.strip():
-        raise InputFault("Afgørelsen mangler en begrundelse. Skriv hvorfor, og gem igen.")
-    session.add(Decision(reason=reason.strip(), decided_by=user_name, decided_at=now(), **what))
+    reason = written(reason, "Afgørelsen mangler en begrundelse. Skriv hvorfor, og gem igen.")
+    session.add(Decision(reason=reason, decided_by=user_name, decided_at=now(), **what))

@@ -45,12 +45,19 @@ def deliver(instance: Instance, engine: Engine, *, at_once: bool = False) -> Cou
     """Writes the files that wait, and those that failed and are due again, to `outbox/<run>/`; returns how many files
     have each status afterwards.
 
-    A failed file is tried again after 1, 2, 4 … minutes, at most a day later, or now with `at_once`. An e-invoice that
+    A failed file is tried again after 1, 2, 4 … minutes, at most a day later, or now with `at_once`, which also looks after what
+    was delivered before and writes again what is lost. An e-invoice that
     breaks a rule of the official set is not written; the outbox says which rule. Of a run whose lines are not whole nothing
     is written, and a file that is not what was booked is not either, before or after. One process delivers at a time; a
     file gets its name when it is whole, and written again it has the same bytes.
     """
     with _delivering(instance):
+        if at_once:
+            with Session(engine) as session:
+                runs = session.scalars(select(OutboxItem.run_no).where(OutboxItem.status == DELIVERED).distinct()).all()
+            for run_no in runs:
+                with writing(engine) as session:
+                    _count_again(instance, session, run_no)
         with Session(engine) as session:
             due = session.execute(
                 select(OutboxItem.run_no, OutboxItem.outbox_id).where(_is_due(at_once)).order_by(OutboxItem.outbox_id)

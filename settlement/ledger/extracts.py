@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from settlement.faults import InputFault, StateFault
 from settlement.ledger.lines_file import money_text
 from settlement.ledger.models import Base
-from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.ledger.register import MAY_BOOK, now, user_with_right, written
 
 PREFIX = re.compile(r"[0-9a-f]{6,64}")
 
@@ -78,8 +78,7 @@ def release(session: Session, *, user_name: str, prefix: str, reason: str) -> He
     """A person's release of the extract whose content hash begins so; of several dates of one content the first that waits.
     Raises Fault without right or reason, or where none or several begin so."""
     user_with_right(session, user_name, MAY_BOOK, "frigive holdte udtræk")
-    if not reason.strip():
-        raise InputFault("Frigivelsen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
+    reason = written(reason, "Frigivelsen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
     if not PREFIX.fullmatch(prefix):
         raise InputFault(f"«{prefix}» er ikke begyndelsen på et udtræks hash. Skriv mindst 6 af dens tegn (0–9, a–f).")
     found = [(held, by) for held, by in waiting(session) if held.sha256.startswith(prefix)]
@@ -94,7 +93,7 @@ def release(session: Session, *, user_name: str, prefix: str, reason: str) -> He
         raise StateFault(f"Flere holdte udtræk begynder med {prefix}: {which}. Skriv mere af hashen.")
     session.add(
         ExtractRelease(
-            held_id=unreleased[0].held_id, reason=reason.strip(), released_by=user_name, released_at=now()
+            held_id=unreleased[0].held_id, reason=reason, released_by=user_name, released_at=now()
         )
     )  # fmt: skip
     session.flush()

@@ -94,6 +94,19 @@ def kept(archive: Path, input_hash: str) -> dict:
     return json.loads(_kept(archive / "inputs" / f"{input_hash}.json", input_hash, "kørslens indstillinger"))
 
 
+def demand_frozen(archive: Path, input_hash: str, sound: set[Path]) -> None:
+    """Raises StateFault where a file of a frozen input is missing or no longer what its hash says; `sound` are those known
+    to be whole, and gets those found so."""
+    folder, content = archive / "inputs", kept(archive, input_hash)
+    named = [(folder / f"{digest}.parquet", digest, table) for table, digest in content["tables"].items()]
+    named += [(folder / f"{digest}.sql", digest, f"reglen {step}") for step, digest in content["rules"].items()]
+    named += [(archive / "ledger" / name, digest, "de bogførte linjer") for name, digest in content.get("ledger", ())]
+    for path, digest, what in named:
+        if path not in sound:
+            demand_kept(path, digest, what)
+            sound.add(path)
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file's bytes; '' where there is none."""
     if not path.exists():

@@ -44,27 +44,33 @@ def lacking(session: Session, run_no: int) -> str:
         )
     }  # fmt: skip
     documents = session.execute(
-        select(document.number, document.kind, document.amount_oere, document.vat_oere).where(document.run_no == run_no)
+        select(document.number, document.amount_oere, document.vat_oere).where(document.run_no == run_no)
     ).all()
-    for number, _, amount, vat in documents:
+    for number, amount, vat in documents:
         if summed.get(number) != (amount, vat):
             has = sum(summed.get(number, (0, 0)))
             return (
                 f"Kørsel {run_no} afleveres ikke: bilag {number} er på {kroner(amount + vat)} kr., dets linjer på {kroner(has)} "
                 f"kr.; forskellen er {kroner(amount + vat - has)} kr. Kør «afregning verify»."
             )
-    # A payment run's files are named by the finance system of its day.
-    wanted = set() if run.process == INVOICES.name else {f"{run_no}/koersel-{run_no}-omposteringsbilag.csv"}
-    if booked_process(run.process).is_sent:
-        wanted |= {f"{run_no}/{number}.pdf" for number, *_ in documents}
-        wanted |= {f"{run_no}/{number}.xml" for number, kind, *_ in documents if kind != "internbilag"}
-    lost = wanted - set(session.scalars(select(OutboxItem.outbox_id).where(OutboxItem.run_no == run_no)))
+    wanted, lost = lost_items(session, run)
     if lost:
         return (
-            f"Kørsel {run_no} afleveres ikke: {len(wanted)} filer ventet, {len(wanted) - len(lost)} står i udbakken; {min(lost)} "
+            f"Kørsel {run_no} afleveres ikke: {wanted} filer ventet, {wanted - len(lost)} står i udbakken; {min(lost)} "
             "mangler. Kør «afregning verify»."
         )
     return ""
+
+
+def lost_items(session: Session, run: SettlementRun) -> tuple[int, set[str]]:
+    """How many files the outbox should hold of a booked run, and those it does not, by outbox_id."""
+    # A payment run's files are named by the finance system of its day.
+    wanted = set() if run.process == INVOICES.name else {f"{run.run_no}/koersel-{run.run_no}-omposteringsbilag.csv"}
+    if booked_process(run.process).is_sent:
+        documents = session.execute(select(Document.number, Document.kind).where(Document.run_no == run.run_no)).all()
+        wanted |= {f"{run.run_no}/{number}.pdf" for number, _ in documents}
+        wanted |= {f"{run.run_no}/{number}.xml" for number, kind in documents if kind != "internbilag"}
+    return len(wanted), wanted - set(session.scalars(select(OutboxItem.outbox_id).where(OutboxItem.run_no == run.run_no)))
 
 
 def unlike(session: Session, item: OutboxItem, content: bytes) -> str:

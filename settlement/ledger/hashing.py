@@ -1,9 +1,10 @@
 """The canonical serialisation that lines, documents, runs and proposals are hashed over.
 
 A text of a version and fields in a fixed order between unit separators, hashed with SHA-256: anyone can recompute it. A
-run's version says which fields it and what lies under it are hashed over. In version 4 a basis's text is its own fields and
+run's version says which fields it and what lies under it are hashed over. From version 4 on a basis's text is its own fields and
 then those of its lines (MONTH_FIELDS), month by month; a line has no hash of its own. A document's text ends with the hashes
-under it, written in hexadecimal: its bases by their number.
+under it, written in hexadecimal: its bases by their number. From version 5 on its postings (POSTING_FIELDS) follow, by their
+number.
 
 In version 3 a line has a hash of its own fields and the number of its basis, the basis one of its own fields alone, and a
 document's text ends with those of its bases and then of its lines by their number. In versions 1 and 2 a line's text has all
@@ -13,7 +14,7 @@ document's text ends with those of its bases and then of its lines by their numb
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 VERSION = "1"
@@ -37,6 +38,8 @@ DOCUMENT_FIELDS = (
     "number", "run_no", "kind", "process", "counterparty", "name", "cvr", "ean", "address", "contact", "issue_date",
     "due_date", "amount_oere", "vat_oere",
 )  # fmt: skip
+# From version 5 on.
+POSTING_FIELDS = ("posting_id", "account", "side", "amount_oere")
 _RUN_FIELDS = (
     "run_no", "proposal_id", "process", "timing", "through", "booking_date", "accounting_year", "accounting_period",
     "booked_at", "booked_by", "approved_by", "engine_version", "input_hash", "lines_hash", "amount_oere", "vat_oere",
@@ -44,7 +47,7 @@ _RUN_FIELDS = (
 )  # fmt: skip
 # By the run's own version: from 2 on a run's place in the chain is not its number; from 3 on its lines have bases, which from
 # 4 on are hashed with them.
-RUN_FIELDS = {1: _RUN_FIELDS, **dict.fromkeys((2, 3, 4), ("sequence", *_RUN_FIELDS))}
+RUN_FIELDS = {1: _RUN_FIELDS, **dict.fromkeys((2, 3, 4, 5), ("sequence", *_RUN_FIELDS))}
 RUN_VERSION = max(RUN_FIELDS)
 PROPOSAL_FIELDS = (
     "process", "timing", "through", "booking_date", "engine_version", "last_load_id", "lines_hash", "input_hash", "head_hash",
@@ -75,10 +78,23 @@ def row_hash(row: object, fields: Iterable[str]) -> str:
     return digest(getattr(row, field) for field in fields)
 
 
-def document_hash(document, children: str, version: int) -> str:
-    """The hash of a document of a run of that version. `children`: the hashes under it (`children_sql`)."""
+def document_hash(document, children: str, version: int, postings: Iterable[Iterable[object]]) -> str:
+    """The hash of a document of a run of that version. `children`: the hashes under it (`children_sql`); `postings`: its own
+    (`postings_by_document`), which versions before 5 are not hashed over."""
     fields = [getattr(document, field) for field in DOCUMENT_FIELDS]
-    return digest([*fields, children] if children else fields, VERSION if version < 3 else str(version))
+    if children:
+        fields.append(children)
+    if version >= 5:
+        fields += (value for posting in postings for value in posting)
+    return digest(fields, VERSION if version < 3 else str(version))
+
+
+def postings_by_document(postings: Iterable[Mapping[str, object]]) -> dict[str, list[list[object]]]:
+    """Document number → the fields of its postings, in the order of their numbers, of one run's."""
+    found: dict[str, list[list[object]]] = {}
+    for posting in sorted(postings, key=lambda p: p["posting_id"]):
+        found.setdefault(posting["document_number"], []).append([posting[field] for field in POSTING_FIELDS])
+    return found
 
 
 def run_hash(run, documents: Iterable[str]) -> str:
@@ -104,8 +120,9 @@ def hash_sql(fields: Iterable[str], version: object) -> str:
 
 
 def basis_hash_sql(version: int) -> str:
-    """The DuckDB expression of a basis's hash as bytes, in version 3 or 4; of 4 with its `months` (`months_sql`)."""
-    return hash_sql(BASIS_FIELDS if version < 4 else (*BASIS_FIELDS, "months"), version)
+    """The DuckDB expression of a basis's hash as bytes, of a run of version 3 or later; from 4 on, which a basis's text has
+    said since, with its `months` (`months_sql`)."""
+    return hash_sql(BASIS_FIELDS, 3) if version < 4 else hash_sql((*BASIS_FIELDS, "months"), 4)
 
 
 def months_sql(line: str) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 
+import duckdb
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault, StateFault
 from settlement.ledger.models import ManualLine, ManualLineConfirmation
-from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.ledger.register import MAY_BOOK, now, user_with_right, written
 from settlement.processes import process as process_named
 
 SOURCE = "manuel"  # what stands as the source file of a manual line, with its number as the row
@@ -41,17 +42,18 @@ def add(
         raise InputFault("Beløbet på en manuel linje kan hverken være 0 eller så stort. Ret beløbet.")
     if not re.fullmatch(r"[0-9]{5,16}", account):
         raise InputFault(f"«{account}» er ikke en konto på 5–16 cifre. Ret kontoen.")
-    if not item_name.strip():
-        raise InputFault("Den manuelle linje mangler en tekst. Skriv, hvad der skal stå på bilaget.")
+    item_name = written(item_name, "Den manuelle linje mangler en tekst. Skriv, hvad der skal stå på bilaget.")
     return _decide(
         session, user_name, reason, process=process, package_id=package_id, delivery_month=delivery_month.replace(day=1),
-        amount_oere=amount_oere, item_name=item_name.strip(), account=account,
+        amount_oere=amount_oere, item_name=item_name, account=account,
     )  # fmt: skip
 
 
 def withdraw(session: Session, *, user_name: str, manual_id: int, reason: str) -> ManualLine:
-    """A withdrawal of a line that is in force. Waits for confirmation. Raises Fault without right, reason or such a line."""
-    line = next((line for line, withdrawn in in_force(session) if line.manual_id == manual_id and not withdrawn), None)
+    """A withdrawal of a line that is in force, which waits for confirmation; one that still waits itself is taken back by it
+    at once. Raises Fault without right, reason or such a line."""
+    found = [line for line, withdrawn in in_force(session) if not withdrawn] + waiting(session)
+    line = next((line for line in found if line.manual_id == manual_id and not line.withdraws), None)
     if line is None:
         raise StateFault(f"Manuel linje {manual_id} gælder ikke. Se dem, der gælder, med «afregning manual list».")
     return _decide(
@@ -68,6 +70,8 @@ def confirm(session: Session, *, user_name: str, manual_id: int) -> ManualLine:
         raise StateFault(f"Manuel linje {manual_id} findes ikke. Se dem, der venter, med «afregning manual list».")
     if line.decided_by == user_name:
         raise StateFault(f"«{user_name}» har selv besluttet manuel linje {manual_id}. En anden skal bekræfte den.")
+    if session.get(ManualLineConfirmation, manual_id) is None and line not in waiting(session):
+        raise StateFault(f"Manuel linje {manual_id} er taget tilbage. Se dem, der venter, med «afregning manual list».")
     if session.get(ManualLineConfirmation, manual_id) is None:
         session.add(ManualLineConfirmation(manual_id=manual_id, confirmed_by=user_name, confirmed_at=now()))
     return line
@@ -84,11 +88,21 @@ def in_force(session: Session, before: datetime = datetime.max) -> list[tuple[Ma
 
 
 def waiting(session: Session) -> list[ManualLine]:
-    """Lines and withdrawals that nobody has confirmed yet."""
-    return list(session.scalars(
+    """Lines and withdrawals that nobody has confirmed yet; one that is taken back waits no more, nor does what took it back."""
+    unconfirmed = session.scalars(
         select(ManualLine).where(ManualLine.manual_id.not_in(select(ManualLineConfirmation.manual_id)))
         .order_by(ManualLine.manual_id)
-    ))  # fmt: skip
+    ).all()  # fmt: skip
+    known = {line.manual_id for line in unconfirmed}
+    over = {line.withdraws for line in unconfirmed if line.withdraws in known}  # taken back while they waited
+    over |= {line.manual_id for line, withdrawn in in_force(session) if withdrawn}
+    return [line for line in unconfirmed if line.manual_id not in over and line.withdraws not in over]
+
+
+def have_changed(con: duckdb.DuckDBPyConnection, session: Session) -> bool:
+    """Whether others are in force now than those that a proposal opened on `con` was computed with."""
+    then = con.execute(f"SELECT source_row, withdrawn FROM service_line WHERE source_file = '{SOURCE}'").fetchall()
+    return set(then) != {(line.manual_id, withdrawn) for line, withdrawn in in_force(session)}
 
 
 def trace(session: Session, manual_id: int, withdrawn: bool) -> str:
@@ -110,9 +124,8 @@ def trace(session: Session, manual_id: int, withdrawn: bool) -> str:
 
 def _decide(session: Session, user_name: str, reason: str, **what) -> ManualLine:
     user_with_right(session, user_name, MAY_BOOK, "lave manuelle linjer")
-    if not reason.strip():
-        raise InputFault("Den manuelle linje mangler en begrundelse. Skriv hvorfor, og prøv igen.")
-    line = ManualLine(reason=reason.strip(), decided_by=user_name, decided_at=now(), **what)
+    reason = written(reason, "Den manuelle linje mangler en begrundelse. Skriv hvorfor, og prøv igen.")
+    line = ManualLine(reason=reason, decided_by=user_name, decided_at=now(), **what)
     session.add(line)
     session.flush()
     return line

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from settlement.engine import settle
 from settlement.instance import Instance
-from settlement.ledger import booked_lines, bulk, hashing
-from settlement.ledger.booking import insert_run, keep_heads, kind_of, next_sequence
+from settlement.ledger import booked_lines, bulk, hashing, heads
+from settlement.ledger.booking import insert_run, kind_of, next_sequence
 from settlement.ledger.guards import booking_opened, one_at_a_time
 from settlement.ledger.models import Document, LedgerLine, SettlementRun
 from settlement.ledger.proposals import newest_hash
@@ -55,11 +55,12 @@ def book_opening_entries(
         return []
     with writing(engine) as session, duckdb.connect() as columns:
         one_at_a_time(session)
+        heads.complete(instance, session)
         bulk.load(columns, "unbooked", iter([_unbooked(session, con)]))
         processes = columns.execute("SELECT DISTINCT process FROM unbooked ORDER BY process").fetchall()
         runs = [_book(session, instance, columns, process, booking_date) for (process,) in processes]
-    if runs:
-        keep_heads(instance, engine)
+    with Session(engine) as session:
+        heads.complete(instance, session)
     return runs
 
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from settlement.faults import InputFault, StateFault
+from settlement.faults import StateFault
 from settlement.ledger.models import QualityOverride, QualityOverrideConfirmation
-from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.ledger.register import MAY_BOOK, now, user_with_right, written
 
 
 def place(session: Session, *, user_name: str, rule: str, finding_key: str, reason: str) -> QualityOverride:
@@ -80,9 +80,8 @@ def trace(session: Session, override: QualityOverride) -> str:
 
 def _decide(session: Session, user_name: str, reason: str, **what) -> QualityOverride:
     user_with_right(session, user_name, MAY_BOOK, "tilsidesætte fund")
-    if not reason.strip():
-        raise InputFault("Tilsidesættelsen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
-    override = QualityOverride(reason=reason.strip(), decided_by=user_name, decided_at=now(), **what)
+    reason = written(reason, "Tilsidesættelsen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
+    override = QualityOverride(reason=reason, decided_by=user_name, decided_at=now(), **what)
     session.add(override)
     session.flush()
     return override

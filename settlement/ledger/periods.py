@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault, StateFault
 from settlement.ledger.models import PeriodChange, PeriodConfirmation
-from settlement.ledger.register import MAY_BOOK, now, user_with_right
+from settlement.ledger.register import MAY_BOOK, now, user_with_right, written
 
 SUPPLEMENTARY = 13
 
@@ -78,9 +78,9 @@ def changes(session: Session) -> list[PeriodChange]:
     return list(session.scalars(select(change).order_by(change.year, change.period, change.change_id)))
 
 
-def demand_open(session: Session, booking_date: date, chosen: tuple[int, int] | None) -> tuple[int, int]:
+def demand_open(session: Session, booking_date: date, chosen: tuple[int, int] | None, through: date) -> tuple[int, int]:
     """The (year, period) a booking on that date goes to: its own month, or the chosen supplementary period of the year
-    before. Raises StateFault where that is closed, or the chosen one is neither."""
+    before, for delivery months `through` that year. Raises StateFault where that is closed, or the chosen one is neither."""
     own = (booking_date.year, booking_date.month)
     supplementary = (booking_date.year - 1, SUPPLEMENTARY)
     year, period = chosen or own
@@ -88,6 +88,11 @@ def demand_open(session: Session, booking_date: date, chosen: tuple[int, int] | 
         raise StateFault(
             f"En bogføring {booking_date:%d-%m-%Y} kan ikke høre til {name(year, period)}. "
             f"Vælg {name(*own)} eller supplementsperioden {name(*supplementary)}."
+        )
+    if period == SUPPLEMENTARY and through.year > year:
+        raise StateFault(
+            f"Leverancer i {through:%Y-%m} hører ikke til {name(year, period)}. Lav et forslag til og med {year}-12, eller "
+            f"bogfør i {name(*own)}."
         )
     if is_closed(session, year, period):
         raise StateFault(
@@ -110,10 +115,9 @@ def _changes(session: Session, year: int, period: int) -> list[PeriodChange]:
 def _change(session: Session, user_name: str, year: int, period: int, reason: str, opens: bool) -> PeriodChange:
     if not 1 <= period <= SUPPLEMENTARY:
         raise InputFault(f"Perioden {name(year, period)} findes ikke. Et år har 01–12 og supplementsperioden 13.")
-    if not reason.strip():
-        raise InputFault("Ændringen af perioden mangler en begrundelse. Skriv hvorfor, og prøv igen.")
+    reason = written(reason, "Ændringen af perioden mangler en begrundelse. Skriv hvorfor, og prøv igen.")
     change = PeriodChange(
-        year=year, period=period, opens=opens, reason=reason.strip(), decided_by=user_name, decided_at=now()
+        year=year, period=period, opens=opens, reason=reason, decided_by=user_name, decided_at=now()
     )  # fmt: skip
     session.add(change)
     session.flush()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from settlement.faults import InputFault, StateFault
@@ -29,6 +30,7 @@ ROLES = {
     "decentral": "indlæser filer og ser fejl for egen afdeling, og intet andet",
 }
 DECENTRAL = "decentral"
+RESERVED = {"platformen"}  # who books what an earlier system has charged
 MAY_BOOK = {"controller"}
 MAY_LOAD = {"controller", "datateam", DECENTRAL}
 MAY_SEE_CITIZENS = {"controller", "sagsbehandler", "revisor"}
@@ -44,11 +46,7 @@ def open_register(instance: Instance) -> Engine:
 
     Raises StateFault where its database does not answer, or is of a newer version than this one.
     """
-    engine = create_engine(instance.register_url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _sqlite_connect)
-        event.listen(engine, "begin", _sqlite_begin)
-        event.listen(engine, "handle_error", _sqlite_busy)
+    engine = engine_of(instance)
     try:
         with engine.connect() as connection:
             known = inspect(connection).has_table("alembic_version")
@@ -57,10 +55,30 @@ def open_register(instance: Instance) -> Engine:
         raise StateFault(
             f"Registeret {engine.url.render_as_string()} kan ikke åbnes. Ret register_url i settings.toml, eller start databasen."
         ) from fault
+    except DatabaseError as fault:
+        raise StateFault(
+            f"Registeret {engine.url.render_as_string()} er ikke en hel database. Gendan instansen af en sikkerhedskopi."
+        ) from fault
     if version and version > HEAD:
         raise StateFault(f"Registeret er af version {version}, programmet af {HEAD}. Opgradér programmet.")
     if version != HEAD:
         upgrade(engine)
+    return engine
+
+
+def engine_of(instance: Instance) -> Engine:
+    """An engine on the register as it is, migrated or not. Raises StateFault where `register_url` names no database."""
+    try:
+        # What a statement was given names citizens: a fault's text holds none of it.
+        engine = create_engine(instance.register_url, hide_parameters=True)
+    except (ArgumentError, NoSuchModuleError, ImportError) as fault:
+        raise StateFault(
+            "register_url i settings.toml kan ikke bruges. Skriv postgresql+psycopg://bruger@vært/database, eller slet linjen."
+        ) from fault
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+        event.listen(engine, "handle_error", _sqlite_busy)
     return engine
 
 
@@ -69,10 +87,13 @@ def writing(engine: Engine) -> Iterator[Session]:
     """A session for one transaction that writes, committed at the end of the block; its rows can be read afterwards.
 
     SQLite gives the write lock at the beginning: a transaction that reads first and is overtaken before it writes would
-    be refused, however long it waited.
+    be refused, however long it waited. Raises StateFault where another has just written the same row.
     """
-    with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
-        yield session
+    try:
+        with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
+            yield session
+    except IntegrityError as fault:
+        raise StateFault("En anden har netop besluttet det samme. Se, hvad der gælder nu, og prøv igen.") from fault
 
 
 def upgrade(engine: Engine, version: str = "head") -> None:
@@ -131,8 +152,21 @@ def _sqlite_busy(context) -> None:
         raise StateFault("Registeret er optaget af en anden kørsel. Prøv igen om lidt.") from context.original_exception
 
 
+def written(text: str, missing: str) -> str:
+    """A person's words, trimmed, to be kept for good and shown to others. Raises InputFault with the sentence `missing`
+    where there are none, or where they hold a CPR number."""
+    if not text.strip():
+        raise InputFault(missing)
+    if re.search(r"(?<!\d)\d{6}[- ]?\d{4}(?!\d)", text):
+        raise InputFault("Teksten indeholder et CPR-nummer, og den gemmes og vises for andre. Skriv den uden.")
+    return text.strip()
+
+
 def add_user(session: Session, name: str, role: str, department: str = "") -> None:
-    """Adds a user. Raises InputFault for an unknown role or a name that is taken, or a decentral user without a department."""
+    """Adds a user. Raises InputFault for an unknown role, a name that is none or taken, or a decentral user without a
+    department."""
+    if not name.strip() or name in RESERVED:
+        raise InputFault(f"«{name}» kan ikke være en brugers navn. Vælg et andet.")
     if role not in ROLES:
         raise InputFault(f"Rollen «{role}» findes ikke. Vælg en af: {', '.join(ROLES)}.")
     if role == DECENTRAL and not department:

@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import duckdb
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
+from settlement.faults import StateFault
 from settlement.instance import Instance
-from settlement.ledger import bulk, hashing, mirror
-from settlement.ledger.booking import DELIVERED, file_digest, kept_heads
-from settlement.ledger.models import BookedBasis, BookedLine, Document, NumberSeries, OutboxItem, Posting, SettlementRun
+from settlement.ledger import bulk, handover, hashing, heads, mirror
+from settlement.ledger.booking import DELIVERED, file_digest
+from settlement.ledger.frozen import demand_frozen, demand_kept
+from settlement.ledger.guards import missing_guards, open_bookings
+from settlement.ledger.models import (
+    Approval,
+    BookedBasis,
+    BookedLine,
+    Document,
+    NumberSeries,
+    OutboxItem,
+    Posting,
+    Proposal,
+    SettlementRun,
+)  # fmt: skip
+from settlement.processes import INVOICES
 
 BASES_AT_ONCE = 250_000  # of as many runs as have that many, or of one that has more
 # Grain: one basis (run, document, service line, its line numbers) where its hash, or a line's, is another than that of its fields.
@@ -50,12 +65,16 @@ def verify(instance: Instance, engine: Engine, head: str | None = None) -> list[
         broken = [
             *_chain(runs),
             *(sentence for some in _at_once(session, runs) for sentence in _laid_in_columns(instance, session, con, some)),
-            *_kept(instance, runs),
+            *_kept(instance, session),
+            *_guarded(session),
             *_numbers(session),
             *_homeless(session),
+            *_approved(session, runs),
+            *_archived(instance, runs),
+            *_handed_over(session, runs),
             *_files(instance, session),
         ]
-        if head and head not in {run.hash for run in runs}:
+        if head and not any(run.hash.startswith(head.lower()) for run in runs):
             broken.append(f"Hovedet {head[:16]}… findes ikke i kæden: den er afkortet eller skrevet om.")
     return broken
 
@@ -109,26 +128,86 @@ def _laid_in_columns(
         named = f"Linje {', '.join(map(str, lines))}" if lines else "Hver linje"
         yield f"{named} i bilag {number} (kørsel {run_no}, ydelse {service_line}) er ændret efter bogføringen."
     under = {tuple(key): hashes for *key, hashes in con.execute(hashing.children_sql("basis", "line")).fetchall()}
+    postings = _postings(session, numbers)
     for run in runs:
+        posted = hashing.postings_by_document(postings.get(run.run_no, ()))
         for document in documents[run.run_no]:
             hashes = under.pop((run.run_no, document.number), "")
-            if hashing.document_hash(document, hashes, run.hash_version) != document.hash:
-                yield f"Bilag {document.number} (kørsel {run.run_no}) eller dets linjer er ændret efter bogføringen."
+            if hashing.document_hash(document, hashes, run.hash_version, posted.get(document.number, ())) != document.hash:
+                what = "eller dets linjer" if run.hash_version < 5 else "eller dets linjer eller posteringer"
+                yield f"Bilag {document.number} (kørsel {run.run_no}) {what} er ændret efter bogføringen."
         if hashing.run_hash(run, [d.hash for d in documents[run.run_no]]) != run.hash:
             yield f"Kørsel {run.run_no} eller dens bilag er ændret efter bogføringen."
     yield from _sums(session, con, runs, documents)
     yield from _mirrored(instance, con, runs)
 
 
-def _kept(instance: Instance, runs: list[SettlementRun]):
+def _postings(session: Session, runs: list[int]) -> dict[int, list[Mapping[str, object]]]:
+    """Run → its postings."""
+    found: dict[int, list[Mapping[str, object]]] = {}
+    for posting in session.execute(select(Posting.__table__).where(Posting.run_no.in_(runs))).mappings():
+        found.setdefault(posting["run_no"], []).append(posting)
+    return found
+
+
+def _kept(instance: Instance, session: Session) -> Iterator[str]:
     """The chain against the heads kept outside the database: a rewritten or cut chain shows."""
-    kept = kept_heads(instance)
-    for archived, run in zip(kept, runs, strict=False):
-        if archived != run.hash:
-            yield f"Kørsel {run.run_no}: registerets hash er ikke den, arkivet gemte ved bogføringen."
-            return
-    if len(kept) > len(runs):
-        yield f"Registeret har {len(runs)} kørsler, men arkivet kender {len(kept)}: kæden er afkortet."
+    try:
+        known, runs = heads.kept(instance), heads.booked(session)
+    except StateFault as fault:
+        yield str(fault)
+        return
+    if fault := heads.parted(known, runs) or heads.lacking(known, runs, heads.file_of(instance)):
+        yield fault
+
+
+def _guarded(session: Session) -> Iterator[str]:
+    """The triggers are there, and no booking stands open."""
+    for run_no in open_bookings(session):
+        yield f"Registeret står åbent for bogføring: rækken {run_no} i open_booking er sat ind uden om Afregning. Slet den."
+    if missing := missing_guards(session):
+        yield f"{len(missing)} af registerets værn mangler eller er slået fra; det første er {missing[0]}."
+
+
+def _approved(session: Session, runs: list[SettlementRun]) -> Iterator[str]:
+    """Every run booked exactly what was proposed, and another person approved it."""
+    for run in runs:
+        if run.proposal_id is None:  # opening entries: an earlier system's
+            continue
+        proposal = session.get(Proposal, run.proposal_id)
+        if proposal is None or (proposal.lines_hash, proposal.input_hash) != (run.lines_hash, run.input_hash):
+            yield f"Kørsel {run.run_no}: forslag {run.proposal_id} er ikke det, kørslen bogførte."
+        if run.process == INVOICES.name:  # invoices are decided on one by one
+            continue
+        approval = session.get(Approval, run.proposal_id)
+        if approval is None or approval.approved_by != run.approved_by:
+            yield f"Kørsel {run.run_no}: godkendelsen af forslag {run.proposal_id} er ikke den, kørslen blev bogført med."
+        if run.booked_by in (run.approved_by, ""):
+            yield f"Kørsel {run.run_no} er bogført og godkendt af samme person."
+
+
+def _archived(instance: Instance, runs: list[SettlementRun]) -> Iterator[str]:
+    """What a run booked and what it was computed from lie in the archive as its hashes say."""
+    sound: set[Path] = set()
+    for run in runs:
+        if run.proposal_id is None:
+            continue
+        try:
+            demand_kept(instance.archive / "proposals" / f"{run.lines_hash}.parquet", run.lines_hash, "forslagets linjer")
+            if run.process != INVOICES.name:  # what it paid are its lines
+                demand_frozen(instance.archive, run.input_hash, sound)
+        except StateFault as fault:
+            yield f"Kørsel {run.run_no}: {fault}"
+
+
+def _handed_over(session: Session, runs: list[SettlementRun]) -> Iterator[str]:
+    """Every document of a run has its files' places in the outbox."""
+    for run in runs:
+        if run.proposal_id is None:  # opening entries are never sent
+            continue
+        wanted, lost = handover.lost_items(session, run)
+        if lost:
+            yield f"Kørsel {run.run_no}: {len(lost)} af {wanted} filer har ingen plads i udbakken; den første er {min(lost)}."
 
 
 def _mirrored(instance: Instance, con: duckdb.DuckDBPyConnection, runs: list[SettlementRun]) -> Iterator[str]:
@@ -194,6 +273,9 @@ def _homeless(session: Session) -> Iterator[str]:
     is_there = select(Document).where(Document.run_no == basis.run_no, Document.number == basis.document_number).exists()
     for run_no, number in session.execute(select(basis.run_no, basis.document_number).where(~is_there).distinct()):
         yield f"Kørsel {run_no} har linjer i bilag {number}, som ikke findes."
+    is_there = select(Document).where(Document.run_no == Posting.run_no, Document.number == Posting.document_number).exists()
+    for posting_id, number in session.execute(select(Posting.posting_id, Posting.document_number).where(~is_there)):
+        yield f"Postering {posting_id} hører til bilag {number}, som ikke findes."
     lowest, highest, count = session.execute(
         select(func.min(line.line_number), func.max(line.line_number), func.count(line.line_number.distinct()))
     ).one()
@@ -222,6 +304,6 @@ def _files(instance: Instance, session: Session):
     for item in session.scalars(select(OutboxItem).where(OutboxItem.status == DELIVERED)):
         path = instance.outbox / item.path
         if not path.exists():
-            yield f"Udbakken mangler {item.path}, som er leveret."
+            yield f"Udbakken mangler {item.path}, som er leveret. Kør «afregning deliver --now»; så skrives den igen."
         elif file_digest(path.read_bytes()) != item.sha256:
-            yield f"Udbakkens {item.path} er ikke den fil, der blev leveret."
+            yield f"Udbakkens {item.path} er ikke den fil, der blev leveret. Kør «afregning deliver --now»; så skrives den igen."
