@@ -47,6 +47,7 @@ def _of_proposal(instance: Instance, session: Session, proposal: Proposal) -> It
     yield (
         f"Forslag {proposal.proposal_id}: {process_named(proposal.process).title}, {proposal.timing}, til og med "
         f"{proposal.through:%Y-%m}{kind}: {proposal.line_count} linjer, {kroner(proposal.amount_oere)} kr."
+        + (f" og {kroner(proposal.vat_oere)} kr. moms." if proposal.vat_oere else "")
     )
     month, before = f"{found.month:%Y-%m}", f"{add_months(found.month, -1):%Y-%m}"
     run = f"; kørsel {found.run_before}" if found.run_before else ""

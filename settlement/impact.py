@@ -34,7 +34,7 @@ class Party(NamedTuple):
 
 
 class CauseSum(NamedTuple):
-    """One cause, of late facts or of the newest month against the month before, øre."""
+    """One cause, of late facts or of the newest month against the month before, øre without VAT; of `moms` it is VAT alone."""
 
     is_late: bool
     cause: str
@@ -119,8 +119,8 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
             Party(code, *parties.get(code, (0, 0, 0, 0, 0)), int(charged.get(code, 0))) for code in sorted({*parties, *charged})
         ],
         causes=[CauseSum(*row) for row in con.execute("""
-            SELECT is_late, cause, count(DISTINCT service_line_id), sum(amount_oere)::BIGINT FROM change
-            GROUP BY ALL ORDER BY is_late, abs(sum(amount_oere)) DESC, cause""").fetchall()],
+            SELECT is_late, cause, count(DISTINCT service_line_id), sum(amount_oere + moms_oere)::BIGINT FROM change
+            GROUP BY ALL ORDER BY is_late, abs(sum(amount_oere + moms_oere)) DESC, cause""").fetchall()],
         outside=[Outside(*row) for row in bounds.outside(con, instance.bounds)],
         mass_changes=mass, mass_parts=[MassPart(*row) for row in parts if row[:3] in over],
         parked=[(reason, lines) for reason, lines in session.execute(
@@ -132,9 +132,10 @@ def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session
 
 # Grain: service line × month × counterparty × cause: what moved, by size; a change of account stands with its net, 0 is left out.
 LARGEST = """
-SELECT service_line_id, item_code, delivery_month, counterparty, cause, is_late, facts, sum(amount_oere)::BIGINT AS amount_oere
-FROM change GROUP BY ALL HAVING sum(amount_oere) <> 0
-ORDER BY abs(sum(amount_oere)) DESC, service_line_id, delivery_month, counterparty"""
+SELECT service_line_id, item_code, delivery_month, counterparty, cause, is_late, facts,
+    sum(amount_oere + moms_oere)::BIGINT AS amount_oere
+FROM change GROUP BY ALL HAVING sum(amount_oere + moms_oere) <> 0
+ORDER BY abs(sum(amount_oere + moms_oere)) DESC, service_line_id, delivery_month, counterparty"""
 
 
 def cause_text(cause: str, is_late: bool) -> str:

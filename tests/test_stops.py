@@ -116,6 +116,90 @@ def test_an_uplift_back_in_time_is_stopped_with_what_it_moves_of_booked_months(b
     assert code == 1 and "Taksten på OPH tilbage i tid flytter 232.500,00 kr. på 25 bogførte ydelser" in said
 
 
+def test_prices_of_many_items_too_high_are_stopped_together(booked):
+    """One service line of each of 25 items: no item reaches the number of a mass change, all of them do."""
+    items = [f"K{n}" for n in range(25)]
+    many = {
+        "katalogydelser": [{"ydelseskode": code, "navn": code, "enhed": "maaned"} for code in items],
+        "takster": [{"ydelseskode": code, "tilbud_id": "", "gyldig_fra": "2025-01-01", "gyldig_til": "", "pris": "1000,00"}
+                    for code in items],
+        "ydelser": [{"ydelse_id": f"M{code}", "pakke_id": "P", "ydelseskode": code, "tilbud_id": "T", "startdato": "2025-05-01"}
+                    for code in items],
+    }  # fmt: skip
+    booked.load(many)
+    booked.load(rates("1000,00", "250,00"))
+    assert settle(booked, 6)[0] == 0 and runs(booked) == 2
+    booked.load({"takster": [{**row, "gyldig_fra": "2025-07-01", "pris": "10000,00"} for row in many["takster"]]})
+    code, said = settle(booked, 7)
+    assert code == 1 and runs(booked) == 2
+    assert "Taksten på flere katalogydelser flytter 225.000,00 kr. på 25 bogførte ydelser, 900,0 pct. af 25.000,00 kr." in said
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+def test_a_price_too_high_is_stopped_also_before_the_first_ordinary_run(platform, urgent):
+    """What is booked may be an earlier system's, or an urgent run's."""
+    with_may(platform)
+    if urgent:
+        platform.must("settle", "mellemkommunal", "--through", "2025-05", "--date", "2025-06-01", "--only", "0751", "--book",
+                      "--by", "anna", "--approved-by", "bo")  # fmt: skip
+    else:
+        platform.load({"aabningsposter": [
+            {"proces": "mellemkommunal", "ydelse_id": f"L{n:02}", "leverancemaaned": "2025-05", "pris": "1000,00", "modpart": "751",
+             "konto": "", "antal": "1", "beloeb": "1000,00", "moms": "", "bilag": "G-1"} for n in range(0, 25, 2)
+        ]})  # fmt: skip
+    platform.load({"takster": [
+        {"ydelseskode": "OPH", "tilbud_id": "", "gyldig_fra": "2025-01-01", "gyldig_til": "2025-05-31", "pris": "100000,00"},
+    ]})  # fmt: skip
+    code, said = settle(platform, 6)
+    assert code == 1 and runs(platform) == 1, said
+    assert "afventer frigivelse: Taksten på OPH tilbage i tid flytter 1.287.000,00 kr. på 13 bogførte ydelser" in said
+
+
+def test_a_large_sum_on_few_services_waits(booked):
+    """Ten services at ten times a large price: fewer than a mass change, more kroner than one."""
+    few = {
+        "katalogydelser": [{"ydelseskode": "DYR", "navn": "Dyr", "enhed": "maaned"}],
+        "takster": [{"ydelseskode": "DYR", "tilbud_id": "", "gyldig_fra": "2025-01-01", "gyldig_til": "2025-06-30",
+                     "pris": "50000,00"}],
+        "ydelser": [{"ydelse_id": f"D{n}", "pakke_id": "P", "ydelseskode": "DYR", "tilbud_id": "T", "startdato": "2025-06-01"}
+                    for n in range(10)],
+    }  # fmt: skip
+    booked.load(few | rates("1000,00", "250,00") | {"takster": few["takster"] + rates("1000,00", "250,00")["takster"]})
+    assert settle(booked, 6)[0] == 0
+    booked.load({"takster": [{**few["takster"][0], "gyldig_fra": "2025-07-01", "gyldig_til": "", "pris": "500000,00"}]})
+    code, said = settle(booked, 7)
+    assert code == 1 and "afventer frigivelse: Taksten på DYR flytter 4.500.000,00 kr. på 10 bogførte ydelser" in said
+
+
+def test_another_vat_rate_is_seen_waits_and_is_sent(booked):
+    """No amount moves, only its VAT: the preview says so, a third person releases it, and the e-invoice keeps its rules."""
+    booked.load(rates("1000,00", "250,00"))
+    assert settle(booked, 6)[0] == 0
+    booked.load({"katalogydelser": [{"ydelseskode": "OPH", "navn": "Ophold", "enhed": "maaned", "moms_pct": "25"}]})
+    code, said = settle(booked, 6)
+    assert code == 1 and "0,00 kr." in said
+    assert "Momssatsen på OPH tilbage i tid flytter 12.500,00 kr. på 25 bogførte ydelser, 25,0 pct. af 50.000,00 kr." in said
+    shown = booked.must("preview")
+    assert "12.500,00 kr. moms" in shown and "Sen oplysning: momssats (kun moms): 25 ydelser, 12.500,00 kr." in shown
+    with writing(open_register(open_instance(booked.home))) as session:
+        add_user(session, "carl", "controller")
+    booked.must("release", 3, "--by", "carl", "--reason", "Momspligtig fra i dag")
+    code, said = settle(booked, 6)
+    assert code == 0 and runs(booked) == 3, said
+    sent = [etree.fromstring(p.read_bytes()) for p in (booked.home / "outbox" / "3").glob("*.xml")]
+    (values,) = (root.xpath("/*/*[local-name()='TaxTotal']/*[local-name()='TaxAmount']/text()") for root in sent)
+    assert values == ["6500.00"]  # the other payer has no address
+    # The rate before takes this one back whole, in a credit note.
+    booked.load({"katalogydelser": [{"ydelseskode": "OPH", "navn": "Ophold", "enhed": "maaned", "moms_pct": "0"}]})
+    settle(booked, 6)
+    booked.must("release", 4, "--by", "carl", "--reason", "Fejl i moms")
+    code, said = settle(booked, 6)
+    assert code == 0 and runs(booked) == 4, said
+    assert "fejlet" not in said, booked.must("deliver", "--now")
+    assert len(list((booked.home / "outbox" / "4").glob("*.xml"))) == 1
+    booked.must("verify")
+
+
 # --- (b) A batch sent twice ---------------------------------------------------------------------------------------------
 
 

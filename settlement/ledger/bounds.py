@@ -25,18 +25,18 @@ RELEASABLE, STOPPED = "frigives", "stoppes"
 # Delivered quantities sway from month to month; a batch sent twice adds about as much again as was booked.
 DOUBLED_PCT = 80
 SUBJECTS = {
-    "takst": "Taksten på {}", "regler": "Katalog eller regler for {}", "betaler": "Skift af betaler",
+    "takst": "Taksten på {}", "moms": "Momssatsen på {}", "regler": "Katalog eller regler for {}", "betaler": "Skift af betaler",
     "kontering": "Skift af konto", "antal": "Leveret antal af {}",
 }  # fmt: skip
 
 # Grain: service line × month × counterparty × account × cause, of what moves booked money by a price, rule or key.
 _MASS_LINE = """
 CREATE OR REPLACE TEMP TABLE mass_line AS
-SELECT cause, CASE WHEN cause IN ('takst', 'regler', 'antal') THEN item_code ELSE '' END AS item_code, is_late, service_line_id,
-    counterparty, account, amount_oere, booked_oere
+SELECT cause, CASE WHEN cause IN ('takst', 'moms', 'regler', 'antal') THEN item_code ELSE '' END AS item_code, is_late,
+    service_line_id, counterparty, account, amount_oere + moms_oere AS amount_oere, booked_oere
 FROM change SEMI JOIN (SELECT service_line_id, delivery_month FROM beside WHERE booked_oere <> 0) AS b
     USING (service_line_id, delivery_month)
-WHERE cause IN ('takst', 'regler', 'antal', 'betaler', 'kontering')"""
+WHERE cause IN ('takst', 'moms', 'regler', 'antal', 'betaler', 'kontering')"""
 
 # By kind of service, and last over all kinds together. A price or rule is measured by what it touches, a key by all that is
 # compared: what it touches it moves whole.

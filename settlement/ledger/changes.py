@@ -22,7 +22,8 @@ from settlement.ledger.models import ParkedLine, Proposal, SettlementRun
 
 # Code → what a person reads; the sum over all causes is the whole change.
 CAUSES = {
-    "ny_borger": "Ny borger", "ny_ydelse": "Ny ydelse", "ophoert": "Ophørt", "takst": "Takst", "fravaer": "Fravær",
+    "ny_borger": "Ny borger", "ny_ydelse": "Ny ydelse", "ophoert": "Ophørt", "takst": "Takst", "moms": "Momssats (kun moms)",
+    "fravaer": "Fravær",
     "antal": "Antal", "dage": "Månedens dage", "betaler": "Betaler skiftet", "kontering": "Kontering", "periode": "Periode rettet",
     "regler": "Katalog eller regler", "parkeret": "Parkeret eller genoptaget", "foerste": "Første kørsel",
     "tilbagekaldt": "Bilag tilbagekaldt", "andet": "Andet",
@@ -78,38 +79,42 @@ touched AS (
     SELECT DISTINCT service_line_id, delivery_month FROM difference JOIN compared AS c ON delivery_month < c.month OR NOT c.is_fresh
 ),
 side AS (
-    SELECT service_line_id, delivery_month, counterparty, account, price_oere, amount_oere AS now_oere, numerator AS now_num,
-        0 AS before_oere, 0::HUGEINT AS before_num, 0 AS booked_oere
+    SELECT service_line_id, delivery_month, counterparty, account, price_oere, amount_oere AS now_oere, vat_oere AS now_vat,
+        numerator AS now_num, 0 AS before_oere, 0 AS before_vat, 0::HUGEINT AS before_num, 0 AS booked_oere
     FROM proposed_line
     UNION ALL
-    SELECT service_line_id, c.month, counterparty, account, price_oere, 0, 0, amount_oere, numerator, 0
+    SELECT service_line_id, c.month, counterparty, account, price_oere, 0, 0, 0, amount_oere, vat_oere, numerator, 0
     FROM proposed_line JOIN compared AS c ON c.is_fresh AND delivery_month = c.month_before
     UNION ALL
-    SELECT service_line_id, c.month, counterparty, account, price_oere, amount_oere, numerator, 0, 0, 0
+    SELECT service_line_id, c.month, counterparty, account, price_oere, amount_oere, vat_oere, numerator, 0, 0, 0, 0
     FROM booked_line JOIN compared AS c ON c.is_fresh AND delivery_month = c.month
     UNION ALL
-    SELECT service_line_id, c.month, counterparty, account, price_oere, 0, 0, amount_oere, numerator, amount_oere
+    SELECT service_line_id, c.month, counterparty, account, price_oere, 0, 0, 0, amount_oere, vat_oere, numerator, amount_oere
     FROM booked_line JOIN compared AS c ON c.is_fresh AND delivery_month = c.month_before
     UNION ALL
-    SELECT service_line_id, delivery_month, counterparty, account, price_oere, amount_oere, numerator, amount_oere, numerator,
-        amount_oere
+    SELECT service_line_id, delivery_month, counterparty, account, price_oere, amount_oere, vat_oere, numerator, amount_oere,
+        vat_oere, numerator, amount_oere
     FROM booked_line SEMI JOIN touched USING (service_line_id, delivery_month)
 ),
 priced AS (
     SELECT service_line_id, delivery_month, counterparty, account, price_oere, sum(now_oere)::BIGINT AS now_oere,
-        sum(before_oere)::BIGINT AS before_oere, sum(booked_oere)::BIGINT AS booked_oere, sum(now_num) AS now_num,
+        sum(before_oere)::BIGINT AS before_oere, sum(now_vat)::BIGINT AS now_vat, sum(before_vat)::BIGINT AS before_vat,
+        sum(booked_oere)::BIGINT AS booked_oere, sum(now_num) AS now_num,
         sum(before_num) AS before_num, sum(now_num) <> 0 OR sum(now_oere) <> 0 AS is_now,
         sum(before_num) <> 0 OR sum(before_oere) <> 0 AS is_before
     FROM side GROUP BY service_line_id, delivery_month, counterparty, account, price_oere
 )
 SELECT service_line_id, delivery_month, counterparty, account, sum(now_oere)::BIGINT AS now_oere,
-    sum(before_oere)::BIGINT AS before_oere, sum(booked_oere)::BIGINT AS booked_oere, sum(now_num) AS now_num,
-    sum(before_num) AS before_num, bool_or(is_now) AS has_now, bool_or(is_before) AS has_before,
+    sum(before_oere)::BIGINT AS before_oere, sum(now_vat)::BIGINT AS now_vat, sum(before_vat)::BIGINT AS before_vat,
+    sum(booked_oere)::BIGINT AS booked_oere, sum(now_num) AS now_num, sum(before_num) AS before_num,
+    bool_or(is_now) AS has_now, bool_or(is_before) AS has_before,
     min(price_oere) FILTER (is_now) AS low_now, max(price_oere) FILTER (is_now) AS high_now,
     min(price_oere) FILTER (is_before) AS low_before, max(price_oere) FILTER (is_before) AS high_before
 FROM priced WHERE is_now OR is_before OR booked_oere <> 0 GROUP BY service_line_id, delivery_month, counterparty, account"""
 
-# Grain: as `beside`, of what changed. `takst_oere` is what the new price makes of today's quantity against the old price.
+# Grain: as `beside`, of what changed. `takst_oere` is what the new price makes of today's quantity against the old price; of
+# several old prices, against the nearest that they could have made of it. `moms_oere` is the VAT that is not in step with the
+# amount: another rate's. Less than a krone is rounding.
 _MOVED = """
 CREATE OR REPLACE TEMP TABLE moved AS
 WITH uneven AS (SELECT DISTINCT service_line_id, delivery_month FROM beside WHERE has_now <> has_before),
@@ -120,24 +125,30 @@ whole AS (
         OR max(counterparty) FILTER (has_now) <> max(counterparty) FILTER (has_before) AS is_repaid
     FROM beside SEMI JOIN uneven USING (service_line_id, delivery_month) GROUP BY service_line_id, delivery_month
 ),
+taxed AS (
+    SELECT *, CASE WHEN has_now AND has_before AND abs(moved_vat) > 100 THEN moved_vat ELSE 0 END AS moms_oere FROM (
+        SELECT *, CASE WHEN before_oere <> 0 THEN now_vat - half_away(
+            before_vat::HUGEINT * now_oere * sign(before_oere)::HUGEINT, abs(before_oere::HUGEINT)) END AS moved_vat
+        FROM beside
+    )
+),
 priced AS (
     SELECT b.*, coalesce(w.line_now, b.has_now) AS line_now, coalesce(w.line_before, b.has_before) AS line_before,
         coalesce(w.is_rekeyed, false) AS is_rekeyed, coalesce(w.is_repaid, false) AS is_repaid,
         b.delivery_month < c.month OR NOT c.is_fresh AS is_late,
         b.has_now AND b.has_before AND (b.low_now <> b.low_before OR b.high_now <> b.high_before) AS is_repriced,
-        common(b.delivery_month) AS now_den,
-        common(CASE WHEN b.delivery_month < c.month OR NOT c.is_fresh THEN b.delivery_month ELSE c.month_before END) AS before_den
-    FROM beside AS b JOIN compared AS c ON true LEFT JOIN whole AS w USING (service_line_id, delivery_month)
-    WHERE b.now_oere <> b.before_oere OR b.low_now <> b.low_before OR b.high_now <> b.high_before
+        common(b.delivery_month)::HUGEINT AS now_den
+    FROM taxed AS b JOIN compared AS c ON true LEFT JOIN whole AS w USING (service_line_id, delivery_month)
+    WHERE b.now_oere <> b.before_oere OR b.low_now <> b.low_before OR b.high_now <> b.high_before OR b.moms_oere <> 0
+),
+repriced AS (
+    SELECT * EXCLUDE (now_den), half_away(low_before::HUGEINT * now_num, now_den) AS one_end,
+        half_away(high_before::HUGEINT * now_num, now_den) AS other_end
+    FROM priced
 )
-SELECT * EXCLUDE (now_den, before_den), now_oere - CASE
-    WHEN NOT is_repriced THEN now_oere
-    WHEN low_before = high_before THEN half_away(low_before::HUGEINT * now_num, now_den::HUGEINT)
-    WHEN before_num <> 0 THEN half_away(
-        before_oere::HUGEINT * now_num * (before_den // 100000000) * sign(before_num)::HUGEINT,
-        abs(before_num) * (now_den // 100000000))
-    ELSE before_oere END AS takst_oere
-FROM priced"""
+SELECT * EXCLUDE (one_end, other_end), CASE WHEN is_repriced
+    THEN now_oere - greatest(least(one_end, other_end), least(greatest(one_end, other_end), now_oere)) ELSE 0 END AS takst_oere
+FROM repriced"""
 
 # Grain: service line × month × counterparty × account × cause.
 _CHANGE = """
@@ -195,12 +206,16 @@ caused AS (
     FROM told LEFT JOIN amended_line AS q USING (service_line_id) JOIN (SELECT rules_differ FROM compared) ON true
 )
 SELECT service_line_id, item_code, delivery_month, counterparty, account, is_late, array_to_string(facts, ', ') AS facts, cause,
-    now_oere - before_oere - takst_oere AS amount_oere, before_oere, booked_oere
+    now_oere - before_oere - takst_oere AS amount_oere, 0 AS moms_oere, before_oere, booked_oere
 FROM caused WHERE now_oere - before_oere <> takst_oere
 UNION ALL
 SELECT service_line_id, item_code, delivery_month, counterparty, account, is_late, array_to_string(facts, ', '), 'takst',
-    takst_oere, before_oere, booked_oere
-FROM caused WHERE takst_oere <> 0"""
+    takst_oere, 0, before_oere, booked_oere
+FROM caused WHERE takst_oere <> 0
+UNION ALL
+SELECT service_line_id, item_code, delivery_month, counterparty, account, is_late, array_to_string(facts, ', '), 'moms',
+    0, moms_oere, before_oere, booked_oere
+FROM caused WHERE moms_oere <> 0"""
 
 
 def run_before(session: Session, proposal: Proposal) -> SettlementRun | None:
@@ -218,7 +233,8 @@ def run_before(session: Session, proposal: Proposal) -> SettlementRun | None:
 
 def compute(con: duckdb.DuckDBPyConnection, instance: Instance, session: Session, proposal: Proposal) -> None:
     """Leaves on a connection that holds the opened proposal the tables `beside` (service line × month × counterparty ×
-    account: entitled now and before, øre) and `change` (the same × cause: the change in øre).
+    account: entitled now and before, øre) and `change` (the same × cause: the change in øre, without VAT; `moms_oere` is
+    what another VAT rate moves, by the cause `moms` alone).
 
     In `change`, `is_late` tells a late fact about an earlier month, `facts` what was changed, added or withdrawn since
     the run before; `booked_oere` is what the ledger holds of the side before. Raises StateFault where the archived facts of

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from settlement.documents.invoice_return import render as postings_file
 from settlement.documents.invoice_return import returned_csv
-from settlement.documents.model import CREDIT, DEBIT, DocumentLine, Party
+from settlement.documents.model import CREDIT, DEBIT, Party
 from settlement.documents.model import Document as Paper
 from settlement.documents.model import Posting as Voucher
 from settlement.documents.oioubl import invoice_xml
@@ -29,13 +29,13 @@ from settlement.ledger.booking import DELIVERED, FAILED, WAITING, file_digest
 from settlement.ledger.invoice_returns import PAID, RETURNED, postings_of, returned_of, spread, system_of
 from settlement.ledger.models import (
     Document,
-    LedgerLine,
     OutboxItem,
     Posting,
     Proposal,
     ProposalParty,
     SettlementRun,
 )  # fmt: skip
+from settlement.ledger.printed_lines import printed_lines
 from settlement.ledger.register import now, writing
 
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=24)
@@ -167,24 +167,11 @@ def paper_of(instance: Instance, session: Session, document: Document) -> Paper:
     """The booked document as the renderers take it."""
     run = session.get(SettlementRun, document.run_no)
     own = session.get(ProposalParty, (run.proposal_id, instance.municipality))
-    lines = session.scalars(
-        select(LedgerLine)
-        .where(LedgerLine.run_no == document.run_no, LedgerLine.document_number == document.number)
-        .order_by(LedgerLine.line_number)
-    ).all()
+    lines = printed_lines(session, document)
     return Paper(
         number=document.number, kind=document.kind, process=document.process, issue_date=document.issue_date,
         due_date=document.due_date, supplier=_party(instance.municipality, own), customer=_party(document.counterparty, document),
-        lines=tuple(
-            DocumentLine(
-                number=i, service_line_id=x.service_line_id, delivery_month=f"{x.delivery_month:%Y-%m}", item_name=x.item_name,
-                unit=x.unit, quantity_num=x.quantity_num, quantity_den=x.quantity_den, price_oere=x.price_oere,
-                amount_oere=x.amount_oere, vat_oere=x.vat_oere, vat_pct_e2=x.vat_pct_e2, account=x.account,
-                is_adjustment=x.is_adjustment, corrects=x.corrects, package_id=x.package_id, requisition=x.requisition,
-            )
-            for i, x in enumerate(lines, 1)
-        ),
-        total_oere=document.amount_oere, vat_oere=document.vat_oere,
+        lines=tuple(lines), total_oere=document.amount_oere, vat_oere=document.vat_oere,
         requisition=lines[0].requisition if len({x.requisition for x in lines}) == 1 else "",
         run_no=run.run_no, run_head=run.hash, document_hash=document.hash,
         bank_registration=instance.bank_registration, bank_account=instance.bank_account,

@@ -17,6 +17,7 @@ from settlement.ledger.booking import file_digest
 from settlement.ledger.bounds import kroner
 from settlement.ledger.invoice_returns import PAID, postings_of, spread, system_of
 from settlement.ledger.models import Document, LedgerLine, OutboxItem, Posting, Proposal, SettlementRun
+from settlement.ledger.printed_lines import printed_lines
 from settlement.processes import INVOICES, booked_process
 
 CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
@@ -106,10 +107,7 @@ def unlike(session: Session, item: OutboxItem, content: bytes) -> str:
         return ""
     if item.format == "oioubl":
         document = session.get(Document, (item.run_no, item.document_number))
-        count = session.scalar(
-            select(func.count()).select_from(LedgerLine)
-            .where(LedgerLine.run_no == item.run_no, LedgerLine.document_number == item.document_number)
-        )  # fmt: skip
+        count = len(printed_lines(session, document))
         lines, amount, payable = _invoiced_in(content)
         whole = (count, document.amount_oere)
         if (lines, amount) != whole:
