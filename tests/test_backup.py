@@ -1,6 +1,7 @@
 """A backup holds all that cannot be derived, and its restore goes on where the instance was."""
 
 import shutil
+import tarfile
 
 import pytest
 from postgres import new_database
@@ -91,3 +92,39 @@ def test_what_is_no_backup_is_told(make_platform, tmp_path):
     (tmp_path / "noget.tar").write_text("ingen kopi")
     code, screen = other.run("restore", tmp_path / "noget.tar")
     assert code == 1 and "kan ikke læses som sikkerhedskopi" in screen
+
+
+def test_a_restore_that_fails_leaves_no_instance(booked, make_platform, tmp_path, postgres_server):
+    """Into a register with rows, or from half a file: the folder has no settings, and the next try is free to go."""
+    file = tmp_path / "kopi.tar"
+    booked.must("backup", file)
+    other = make_platform()
+    shutil.rmtree(other.home)
+    url = new_database(postgres_server)
+    other.must("restore", file, "--register", url)
+    third = make_platform()
+    shutil.rmtree(third.home)
+    half = tmp_path / "halv.tar"
+    half.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    for arguments, sentence in (
+        ((file, "--register", url), "Registeret er ikke tomt"), ((half,), str(half)),
+        ((file, "--register", "postgres://x"), "register_url i settings.toml kan ikke bruges"),
+    ):  # fmt: skip
+        code, screen = third.run("restore", *arguments)
+        assert code == 1 and sentence in screen and not (third.home / "settings.toml").exists(), screen
+    third.must("restore", file)
+    third.must("verify")
+    other.must("verify")
+
+
+def test_a_backup_of_an_earlier_version_is_migrated(booked, make_platform, tmp_path):
+    """One from before the version was kept: the tables that came later are empty."""
+    file, older = tmp_path / "kopi.tar", tmp_path / "ældre.tar"
+    booked.must("backup", file)
+    with tarfile.open(file) as tar, tarfile.open(older, "w") as kept:
+        for entry in tar.getmembers():
+            if entry.name not in ("register_version", "register/invoice_return.parquet"):
+                kept.addfile(entry, tar.extractfile(entry))
+    other = restored(booked, make_platform, older)
+    other.must("verify")
+    assert other.lines() == booked.lines()
