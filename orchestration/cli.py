@@ -78,13 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     settle.add_argument("--through", type=arguments.month, required=True, metavar="ÅÅÅÅ-MM")
     settle.add_argument("--timing", choices=("bagud", "forud"), default="bagud")
     settle.add_argument("--only", metavar="MODPART", help="en hastekørsel: kun denne modparts linjer")
-    settle.add_argument("--period", type=arguments.period, metavar="ÅÅÅÅ-13", help="bogfør i det gamle års supplementsperiode")
     withdraw = command("withdraw", _withdraw, "et forslag, der trækker et bogført bilag tilbage ved sit modbilag")
     withdraw.add_argument("document", metavar="BILAG")
     withdraw.add_argument("--reason", required=True, metavar="TEKST")
     for booking in (settle, withdraw):
         booking.add_argument("--date", type=arguments.day, default=None, metavar="DATO", help="bogføringsdato; ellers i dag")
         booking.add_argument("--book", action="store_true")
+        booking.add_argument(
+            "--period", type=arguments.period, metavar="ÅÅÅÅ-13", help="bogfør i det gamle års supplementsperiode"
+        )
         booking.add_argument("--by", metavar="A", help="den der bogfører")
         booking.add_argument("--approved-by", metavar="B", help="den der godkender")
         booking.add_argument("--out", type=Path, metavar="FIL")
@@ -204,7 +206,6 @@ def _settle(options) -> int:
     from orchestration.pipeline import judge_unjudged, settle_process
     from settlement.faults import UsageFault
     from settlement.instance import open_instance
-    from settlement.ledger.lines_file import money_text
     from settlement.ledger.register import open_register
     from settlement.processes import process
 
@@ -227,7 +228,7 @@ def _settle(options) -> int:
         )  # fmt: skip
     print(
         f"Forslag {proposal.proposal_id}: {chosen.title}, {options.timing}, til og med {options.through:%Y-%m}: "
-        f"{proposal.line_count} linjer, {money_text(proposal.amount_oere)} kr."
+        f"{proposal.line_count} linjer, {_money(proposal)}."
     )
     return _book_and_write(instance, engine, proposal, options, options.period)
 
@@ -235,12 +236,14 @@ def _settle(options) -> int:
 def _withdraw(options) -> int:
     from ingestion.warehouse import open_warehouse
     from orchestration.pipeline import judge_unjudged, withdraw_document
+    from settlement.faults import UsageFault
     from settlement.instance import open_instance
-    from settlement.ledger.lines_file import money_text
     from settlement.ledger.register import open_register
 
     instance = open_instance()
     engine = open_register(instance)
+    if options.period and not options.book:
+        raise UsageFault("Regnskabsperioden vælges, når der bogføres. Skriv også --book.")
     _demand_two_people(engine, options)
     with open_warehouse(instance) as con:
         judge_unjudged(con, instance, engine)
@@ -250,9 +253,16 @@ def _withdraw(options) -> int:
         )  # fmt: skip
     print(
         f"Forslag {proposal.proposal_id}: tilbagekaldelse af bilag {options.document}: "
-        f"{proposal.line_count} linjer, {money_text(proposal.amount_oere)} kr."
+        f"{proposal.line_count} linjer, {_money(proposal)}."
     )
-    return _book_and_write(instance, engine, proposal, options)
+    return _book_and_write(instance, engine, proposal, options, options.period)
+
+
+def _money(proposal) -> str:
+    from settlement.ledger.lines_file import money_text
+
+    vat = f" og {money_text(proposal.vat_oere)} kr. moms" if proposal.vat_oere else ""
+    return f"{money_text(proposal.amount_oere)} kr.{vat}"
 
 
 def _demand_two_people(engine, options) -> None:
@@ -292,6 +302,7 @@ def _book_and_write(instance, engine, proposal, options, period=None) -> int:
         delivered = deliver(instance, engine)
         print(f"Kørsel {run.run_no} er bogført i {period_name(run.accounting_year, run.accounting_period)}. Hoved: {run.hash}")
         print("Udbakke: " + ", ".join(f"{count} {status}" for status, count in sorted(delivered.items())))
+        _tell_failed(engine)
     elif not proposal.line_count:
         print("Der er intet nyt at afregne.")
     if options.out:
@@ -312,26 +323,33 @@ def _preview(options) -> int:
 
 
 def _deliver(options) -> int:
-    from datetime import UTC
-
-    from sqlalchemy.orm import Session
-
-    from ingestion.known import DENMARK
     from settlement.instance import open_instance
-    from settlement.ledger.delivery import deliver, failed
+    from settlement.ledger.delivery import deliver
     from settlement.ledger.register import open_register
 
     instance = open_instance()
     engine = open_register(instance)
     delivered = deliver(instance, engine, at_once=options.now)
     print("Udbakke: " + (", ".join(f"{count} {status}" for status, count in sorted(delivered.items())) or "tom"))
+    return 1 if _tell_failed(engine) else 0
+
+
+def _tell_failed(engine) -> int:
+    """Prints what could not be delivered, why, and when it is tried again; returns how many files."""
+    from datetime import UTC
+
+    from sqlalchemy.orm import Session
+
+    from ingestion.known import DENMARK
+    from settlement.ledger.delivery import failed
+
     with Session(engine) as session:
         left = failed(session)
     for item in left:
         again = item.next_attempt_at and item.next_attempt_at.replace(tzinfo=UTC).astimezone(DENMARK)
         when = f", prøves igen {again:%d-%m-%Y kl. %H.%M}" if again else ""
         print(f"{item.outbox_id} er forsøgt {item.attempts} {'gang' if item.attempts == 1 else 'gange'}{when}: {item.last_error}")
-    return 1 if left else 0
+    return len(left)
 
 
 def _user_add(options) -> int:

@@ -71,6 +71,7 @@ def _load(options) -> int:
     from ingestion.warehouse import open_warehouse
     from orchestration.pipeline import book_opening, judge_unjudged
     from settlement.instance import open_instance
+    from settlement.ledger.opening import changed_since
     from settlement.ledger.register import open_register
 
     instance = open_instance()
@@ -92,6 +93,10 @@ def _load(options) -> int:
             judge_unjudged(con, instance, engine)
             book_opening(con, instance, engine)
             answer = _received(load_id, reports, table_effects(con, load_id) if load_id else ())
+            opening_differs = changed_since(con, engine)
+            for file in answer["files"]:
+                if Path(file["name"]).stem == "aabningsposter":
+                    file["remarks"] += opening_differs
     for file in answer["files"]:
         if not file["fault"] and (earlier := known.get(file["sha256"])):
             file["remarks"].append(

@@ -137,7 +137,7 @@ def _files(instance: Instance, items: list[Row]) -> None:
             path = instance.outbox / item["path"] if item["path"] else None
             if path is None or not path.exists():
                 why = item["last_error"] or (
-                    "Modparten har intet EAN."
+                    "Modparten har hverken EAN eller CVR. Send det i modparter, træk bilaget tilbage, og bogfør igen."
                     if item["status"] == "mangler_adresse"
                     else "Filen er ikke skrevet endnu."
                 )

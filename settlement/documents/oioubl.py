@@ -45,10 +45,13 @@ def invoice_xml(document: Document) -> bytes:
     if document.kind not in _ROOTS:
         raise ValueError(f"Document {document.number} is {document.kind}; only faktura and kreditnota go by OIOUBL")
     if not document.supplier.cvr:
-        raise ValueError(f"Document {document.number}: the supplier has no CVR number; fill it in the settings")
+        raise ValueError(
+            f"{document.number}: kommunen selv har intet CVR-nummer. Send det i modparter med egen kommunekode, træk bilaget "
+            "tilbage, og bogfør igen."
+        )
     if not (document.customer.ean or document.customer.cvr):
         raise DeliveryAddressMissing(
-            f"Document {document.number}: the counterparty has neither EAN nor CVR; fill it in modparter, deliver again"
+            f"{document.number}: modparten har hverken EAN eller CVR. Send det i modparter, træk bilaget tilbage, og bogfør igen."
         )
     return _Writer(document).xml()
 
@@ -169,8 +172,8 @@ class _Writer:
         rates = sorted({line.vat_pct_e2 for line in lines}, reverse=True)
         if len([rate for rate in rates if rate]) > 1:
             raise ValueError(
-                f"Document {self.document.number} mixes the VAT rates {rates} (hundredths of a per cent); OIOUBL takes "
-                "one rate above 0 in a document, so settle the catalogue items with another rate apart"
+                f"{self.document.number} har flere momssatser over 0 ({', '.join(map(oere_text, rates))} pct.), og en "
+                "OIOUBL-faktura tager én. Træk bilaget tilbage, og ret moms_pct i katalogydelser."
             )
         total = _group(parent, "TaxTotal")
         self._amount(total, "TaxAmount", sum(line.vat_oere for line in lines))

@@ -33,7 +33,7 @@ def account_columns(account: str) -> dict[str, str]:
     is the one place to change where a municipality has decided otherwise. Raises ValueError for anything but digits.
     """
     if not account.isascii() or not account.isdigit():
-        raise ValueError(f"Account {account!r} is not digits; correct the posting rule that gave it")
+        raise ValueError(f"Kontoen «{account}» er ikke cifre. Ret den posteringsregel eller kontoregel, der gav den.")
     return {"Artskonto": account} if len(account) == 8 else {"Ordre": account}
 
 

@@ -13,6 +13,7 @@ from settlement.engine import settle
 from settlement.instance import Instance
 from settlement.ledger import booked_lines, bulk, hashing, heads
 from settlement.ledger.booking import insert_run, kind_of, next_sequence
+from settlement.ledger.bounds import kroner
 from settlement.ledger.guards import booking_opened, one_at_a_time
 from settlement.ledger.models import Document, LedgerLine, SettlementRun
 from settlement.ledger.proposals import newest_hash
@@ -62,6 +63,27 @@ def book_opening_entries(
     with Session(engine) as session:
         heads.complete(instance, session)
     return runs
+
+
+def changed_since(con: duckdb.DuckDBPyConnection, engine: Engine) -> list[str]:
+    """A sentence for each opening entry that is another now, or withdrawn, than it was booked: it is booked once, so a person
+    must see to the difference. `con` is the warehouse."""
+    booked = select(
+        *(LedgerLine.__table__.c[name] for name in KEY), LedgerLine.amount_oere, LedgerLine.vat_oere
+    ).where(LedgerLine.run_no <= 0)  # fmt: skip
+    with engine.connect() as connection:
+        con.register("booked_entry", pa.concat_tables(bulk.read(connection, booked)))
+    found = con.execute(f"""
+        SELECT service_line_id, delivery_month, b.amount_oere + b.vat_oere AS booked_oere,
+            CASE WHEN withdrawn THEN 0 ELSE coalesce(e.amount_oere, 0) + coalesce(e.vat_oere, 0) END AS now_oere
+        FROM (SELECT * REPLACE (coalesce(account, '') AS account) FROM canonical.opening_entry) AS e
+        JOIN booked_entry AS b USING ({", ".join(KEY)}) WHERE booked_oere <> now_oere ORDER BY ALL""").fetchall()
+    con.unregister("booked_entry")
+    return [
+        f"Åbningsposten for ydelse {line}, {month:%Y-%m}, er nu {kroner(now_oere)} kr. med moms, men bogført med "
+        f"{kroner(booked_oere)} kr. i kørsel 0; den bogføres ikke igen. Ret forskellen med en manuel linje."
+        for line, month, booked_oere, now_oere in found
+    ]
 
 
 def _unbooked(session: Session, con: duckdb.DuckDBPyConnection) -> pa.Table:
