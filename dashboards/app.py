@@ -25,6 +25,7 @@ PAGES = {
     ],
     "Arbejde": [
         st.Page("views/proposals.py", title="Afregning", icon=":material/receipt_long:", url_path="afregning"),
+        st.Page("views/hands.py", title="Hånd på rattet", icon=":material/pan_tool:", url_path="haand-paa-rattet"),
         st.Page("views/invoices.py", title="Fakturabetaling", icon=":material/request_quote:", url_path="fakturabetaling"),
         st.Page("views/citizen.py", title="Borger", icon=":material/person_search:", url_path="borger"),
         st.Page("views/intake.py", title="Indlæsning", icon=":material/upload_file:", url_path="indlaesning"),

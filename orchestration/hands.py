@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 
-from orchestration import arguments
+from orchestration import arguments, asked
 
 
 def add_commands(commands) -> None:
-    """Adds `hold`, `manual`, `period` and `release` to the program's commands."""
+    """Adds `hold`, `manual`, `period` and `release` to the program's commands, and `asked`, by which a page takes the wheel."""
     _add_hold(commands)
     _add_manual(commands)
     _add_period(commands)
     release = commands.add_parser("release", help="frigiver et forslags masseændring; hverken forslagsstiller eller godkender kan")
     release.add_argument("number", type=int, metavar="FORSLAG")
     _finish({release: _release}, {}, {})
+    asked.add_commands(commands)
 
 
 def _add_hold(commands) -> None:

@@ -242,6 +242,9 @@ def test_an_invalid_invoice_is_paid_where_a_person_approves_it_all_the_same(hous
     assert house.outcomes()[document] == ("godkendt", "")
     house.pay()
     assert house.paid(document) == {"Y2": Decimal("31000.00")}
+    (voucher,) = {line["bilag"] for line in house.platform.lines()}
+    code, said = house.platform.run("withdraw", voucher, "--reason", "Fejl")
+    assert code == 1 and f"Bilag {voucher} er en betalt faktura. Bed leverandøren om en kreditnota." in said
 
 
 def test_an_invalid_invoice_that_is_rejected_waits_for_nobody(house):

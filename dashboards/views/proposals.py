@@ -69,7 +69,7 @@ def _title(proposal: Proposal) -> str:
     """«Mellemkommunal, bagud · til og med oktober 2026 · 12 linjer · 3.400,00 kr.»"""
     what = f"{reg.process_of(proposal)} · til og med {fmt.month(proposal.through)}"
     if proposal.only_counterparty:
-        what = f"Hastekørsel: kun modpart {desk.municipality_code_name(proposal.only_counterparty)} · {what}"
+        what = f"Hastekørsel: kun modpart {desk.municipality_code_name(named(proposal.only_counterparty))} · {what}"
     if proposal.withdraws:
         what = f"Tilbagekaldelse af bilag {proposal.withdraws} · {what}"
     lines = fmt.count_of(proposal.line_count, "linje", "linjer")

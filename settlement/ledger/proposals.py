@@ -19,7 +19,8 @@ from settlement.instance import Instance
 from settlement.ledger import hashing
 from settlement.ledger.frozen import file_hash, freeze, thaw
 from settlement.ledger.models import Document, ParkedLine, Proposal, ProposalParty, SettlementRun
-from settlement.ledger.register import now, writing
+from settlement.ledger.register import now, writing, written
+from settlement.processes import INVOICES
 from settlement.reference import parameter
 
 BATCH = 20_000
@@ -90,10 +91,12 @@ def propose_withdrawal(
 
     Approved and booked as any other; afterwards the next run finds nothing booked of those lines and proposes what they
     are worth, unless they are held. `con` holds what `propose` needs. Raises InputFault for a document that is not there,
-    UsageFault without a reason, StateFault where it is withdrawn already.
+    UsageFault without a reason, StateFault where it is withdrawn already or is a payment to a supplier.
     """
+    missing = "Angiv en begrundelse for at trække bilaget tilbage."
     if not reason.strip():
-        raise UsageFault("Angiv en begrundelse for at trække bilaget tilbage.")
+        raise UsageFault(missing)
+    reason = written(reason, missing)
     with Session(engine) as session:
         found = session.execute(
             select(SettlementRun)
@@ -102,6 +105,8 @@ def propose_withdrawal(
         ).scalar()
         if found is None:
             raise InputFault(f"Bilag {document_number} er ikke bogført her. Find nummeret på siden Bogførte kørsler.")
+        if found.process == INVOICES.name:  # the supplier has the money: its credit note brings it back
+            raise StateFault(f"Bilag {document_number} er en betalt faktura. Bed leverandøren om en kreditnota.")
         earlier = session.scalars(
             select(SettlementRun)
             .join(Proposal, Proposal.proposal_id == SettlementRun.proposal_id)
