@@ -42,11 +42,11 @@ def complete(instance: Instance, session: Session, *, restored: bool = False) ->
         known, runs = _read(content, path), booked(session)
         if fault := parted(known, runs) or ("" if restored else lacking(known, runs, path)):
             raise StateFault(f"{fault} Der bogføres ikke på den. Kør «afregning verify».")
-        heads.truncate(content.rfind(b"\n") + 1)  # of a process stopped while writing
-        for run_no, run_hash in runs[len(known) :]:
-            heads.write(json.dumps({"run_no": run_no, "hash": run_hash}).encode() + b"\n")
-        heads.flush()
-        os.fsync(heads.fileno())
+        if lacks := runs[len(known) :]:
+            heads.truncate(content.rfind(b"\n") + 1)  # of a process stopped while writing
+            heads.writelines(json.dumps({"run_no": run_no, "hash": run_hash}).encode() + b"\n" for run_no, run_hash in lacks)
+            heads.flush()
+            os.fsync(heads.fileno())
 
 
 def booked(session: Session) -> list[tuple[int, str]]:
