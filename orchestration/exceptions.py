@@ -21,6 +21,7 @@ PARKED = {
     "mangler_betaler": "Der er ingen betaler på mindst én dag med vægt. Send betaleren; måneden afregnes derefter.",
     "afventer_rettelse": "En afvist række eller et fund hører til ydelsen. Ret det i kilden, eller sæt det til side.",
     "tilbageholdt": "En person holder ydelsen, borgeren eller modparten tilbage. Ophæv det, når sagen er afklaret.",
+    "mangler_afdeling": "Pakken har ingen afdeling at afregne internt med. Send pakkens afdeling; måneden afregnes derefter.",
     "for_sent": "Kravet er rejst efter fristen. En controller afgør med en begrundelse, om det skal med.",
 }
 
@@ -51,11 +52,14 @@ def current_exceptions(con: duckdb.DuckDBPyConnection, instance: Instance, engin
         )  # fmt: skip
         parked = con.execute("""
             SELECT p.reason, coalesce(f.system, ''), coalesce(f.name, ''), l.source_row, p.service_line_id,
-                strftime(p.delivery_month, '%Y-%m')
-            FROM parked_line p JOIN service_line l USING (service_line_id)
+                strftime(p.delivery_month, '%Y-%m'), k.department
+            FROM parked_line p JOIN service_line l USING (service_line_id) JOIN service_package k USING (package_id)
             LEFT JOIN (SELECT file_hash, any_value(name) AS name, any_value(system) AS system FROM raw.file GROUP BY ALL) f
                 ON f.file_hash = l.source_file
             ORDER BY p.service_line_id, p.delivery_month, p.counterparty""").fetchall()
-        for reason, system, file, row, line, month in parked:
-            message = f"{proposal.process}, {proposal.timing}: {PARKED[reason]}"
+        for reason, system, file, row, line, month, department in parked:
+            # Of internal settlement the department pays: the reason is the same, what a person must send is not.
+            lacks_department = (proposal.process, reason, department) == ("intern", "mangler_betaler", None)
+            todo = PARKED["mangler_afdeling" if lacks_department else reason]
+            message = f"{proposal.process}, {proposal.timing}: {todo}"
             yield "parkeret", reason, system, file, str(row), "", "", line, month, message

@@ -13,6 +13,7 @@ from settlement.engine import settle
 from settlement.engine.calendar import public_holidays
 from settlement.explain import entitled_and_booked, with_difference
 from settlement.explanation import sentences
+from settlement.faults import UsageFault
 from settlement.instance import Instance
 from settlement.ledger import proposals
 from settlement.processes import ON_DEMAND, PROCESSES
@@ -24,8 +25,11 @@ def explain(
 ) -> Iterator[str]:  # fmt: skip
     """The days and their weight, price, payer and account with sources, the rounding, what is booked and the difference.
 
-    With `known_on` after what was known at the end of that day. Raises InputFault where the line is not known.
+    With `known_on` after what was known at the end of that day. Raises InputFault where the line is not known, UsageFault
+    for a day that has not come.
     """
+    if known_on and known_on > date.today():
+        raise UsageFault(f"{known_on:%d-%m-%Y} er ikke kommet endnu. Vælg i dag eller en tidligere dag med --known-on.")
     bind(con, instance, engine, only_line=service_line_id, known_on=known_on)
     settle.entitle(con, own_municipality=instance.municipality, through=month)
     day = known_on or date.today()

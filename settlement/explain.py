@@ -9,36 +9,56 @@ from datetime import date, timedelta
 from math import gcd
 
 import duckdb
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import Session
 
 from settlement.engine import settle
 from settlement.engine.calendar import month_end
 from settlement.explanation import (
+    SETTLED,
     Booking,
     Change,
+    Compared,
     Explanation,
     LateClaim,
     Piece,
+    Refusal,
     Stretch,
+    account_text,
+    count_text,
+    counterparty_of,
+    counterparty_text,
+    day_text,
+    line_text,
+    month_text,
     named,
+    payer_text,
     period_text,
     short_text,
+    starts_text,
+    titled,
+    unsettled_text,
 )
 from settlement.faults import InputFault, StateFault
 from settlement.instance import Instance
-from settlement.ledger import holds, manual
+from settlement.ledger import holds, manual, mirror
 from settlement.ledger.frozen import thaw
 from settlement.ledger.models import Approval, Document, Hold, HoldConfirmation, LedgerLine, Proposal, SettlementRun
+from settlement.ledger.proposals import settles_from
 from settlement.ledger.reproduce import compute_again
 
 LEVELS = {"line_price": "individuel takst", "offer_price": "tilbuddets takst", "item_price": "katalogets takst"}
-UNITS = {
-    "doegn": "pris pr. døgn", "hverdag": "pris pr. hverdag", "uge": "pris pr. uge", "maaned": "pris pr. måned",
-    "aar": "pris pr. år", "time": "pris pr. time, antal er timer om ugen", "leveret": "pris pr. leveret enhed",
-    "engang": "engangsbeløb",
-}  # fmt: skip
-PRORATIONS = {"faktisk": "månedens faktiske dage", "tredivedel": "tredivtedele", "hel": "hel måned"}
+# What parks a line (ingestion/engine_input.py): refused rows that nobody has set aside, and findings nobody has overridden.
+REFUSED = """
+    SELECT q.file_name AS file, q.row, coalesce(q.column_name, '') AS column, q.message FROM {schema}.refused AS q
+    ANTI JOIN set_aside AS s ON s.file_hash = q.file_hash AND s.row = q.row
+    WHERE q.service_line_id = $line AND q.closed_by_load IS NULL
+    UNION ALL
+    SELECT (SELECT min(name) FROM raw.file WHERE file_hash = f.file_hash), f.row, '', f.message FROM {findings}.finding AS f
+    SEMI JOIN parking_rule AS p ON p.rule = f.rule
+    ANTI JOIN overridden AS o ON o.rule = f.rule AND o.key = f.key
+    WHERE f.service_line_id = $line AND f.closed_load IS NULL
+    ORDER BY ALL"""
 
 
 def entitled_and_booked(
@@ -53,30 +73,35 @@ def entitled_and_booked(
 ) -> Explanation:
     """What the line is worth in the month and what is booked of it, after `settle.entitle` on the line's facts.
 
-    `basis` says in a sentence which facts. Raises InputFault where the line is not known.
+    `basis` says in a sentence which facts. Raises InputFault where the line is not known, or an amount does not fit in 64 bits.
     """
     found = _rows(con, """
         SELECT l.*, i.* EXCLUDE (item_code), p.* EXCLUDE (package_id, withdrawn), p.withdrawn AS package_withdrawn,
-            t.payee_id, c.payer_cpr
+            t.payee_id, c.payer_cpr, o.owner_kind, o.offer_id IS NOT NULL AS is_known_offer
         FROM service_line l JOIN service_package p USING (package_id) JOIN catalogue_item i USING (item_code)
+        LEFT JOIN offer o ON o.offer_id = l.offer_id
         LEFT JOIN payout_terms t ON t.service_line_id = l.service_line_id AND NOT t.withdrawn
         LEFT JOIN charge_terms c ON c.service_line_id = l.service_line_id AND NOT c.withdrawn
         WHERE l.service_line_id = ?""", [service_line_id])  # fmt: skip
     if not found:
-        raise InputFault(f"Ydelsen {service_line_id} findes ikke. Kontrollér ydelse_id i ydelser.")
+        raise InputFault(_unknown_text(con, engine, service_line_id))
     line, files = found[0], _file_names(instance)
-    text = _line_text(line, files)
+    text = line_text(line, _source(files, line["source_file"], line["source_row"]))
     with Session(engine) as session:
         if line["source_file"] == manual.SOURCE:
             text += " " + manual.trace(session, line["source_row"], line["withdrawn"])
         held = tuple(_holds(con, session, line, month))
-    return Explanation(
+    told = Explanation(
         service_line_id, month, basis, text, tuple(_absences(con, line, month)),
         tuple(_stretches(con, line, month, holidays, files)), tuple(_pieces(con, month)),
         tuple(_bookings(con, engine, month)), (), tuple(sorted(
             row["reason"] for row in _rows(con, "SELECT DISTINCT reason FROM blocked WHERE delivery_month = ?", [month])
-        )), held,
+        )), held, refused=tuple(_refused(con, service_line_id)),
     )  # fmt: skip
+    stated, offer = line["process"], (line["offer_id"], line["is_known_offer"], line["owner_kind"])
+    return replace(told, compared=tuple(
+        Compared(process, unsettled_text(process, stated, *offer)) for process in told.processes if process not in SETTLED
+    ))  # fmt: skip
 
 
 def with_difference(con: duckdb.DuckDBPyConnection, told: Explanation) -> Explanation:
@@ -86,7 +111,7 @@ def with_difference(con: duckdb.DuckDBPyConnection, told: Explanation) -> Explan
         SELECT r.process, d.* FROM difference AS d, run AS r
         WHERE d.service_line_id = ? AND d.delivery_month = ? ORDER BY d.price_oere, d.counterparty, d.account""", key)
     changes = tuple(Change(
-        r["process"], named(r["counterparty"]), r["account"], r["price_oere"], r["quantity_num"], r["quantity_den"],
+        r["process"], counterparty_of(r), r["account"], r["price_oere"], r["quantity_num"], r["quantity_den"],
         r["amount_oere"], r["vat_oere"], r["corrects"],
     ) for r in rows)  # fmt: skip
     too_late = _rows(con, "FROM late WHERE service_line_id = ? AND delivery_month = ? ORDER BY counterparty", key)
@@ -98,13 +123,29 @@ def with_difference(con: duckdb.DuckDBPyConnection, told: Explanation) -> Explan
         changes=told.changes + changes,
         late=told.late + claims,
         parked=tuple(sorted({r["reason"] for r in resting} or told.parked)),
+        compared=told.compared + tuple(_compared(con, told)),
     )
 
 
+def _compared(con, told: Explanation) -> Iterator[Compared]:
+    """The run's own process, where the run is of the line's timing and reaches the month."""
+    (run,) = _rows(con, "FROM run", [])
+    if run["process"] not in told.processes:
+        return
+    if "settles_from" not in run:
+        yield Compared(run["process"], f"forslaget trækker bilag {run['document_number']} tilbage og siger ikke andet.")
+    elif run["settles_from"] > told.month:
+        yield Compared(run["process"], starts_text(run["settles_from"], told.month))
+    elif run["timing"] == _timing(con, told.service_line_id) and run["through"] >= told.month:
+        only = run["only_counterparty"]
+        yield Compared(run["process"], f"forslaget gælder kun modpart {named(only)}." if only else "")
+
+
 def explain_proposal(
-    instance: Instance, engine: Engine, proposal_id: int, service_line_id: str, month: date
+    instance: Instance, engine: Engine, proposal_id: int, service_line_id: str, month: date, *, booked_now: bool = False
 ) -> Explanation:
-    """From the frozen facts and rules the proposal (or its booked run) was made of, read for this one line.
+    """From the frozen facts and rules the proposal (or its booked run) was made of, read for this one line; with
+    `booked_now` against what is booked by now, else against what was booked when it was made.
 
     Raises StateFault where the proposal or its frozen input is missing, InputFault where it does not know the line.
     """
@@ -112,26 +153,65 @@ def explain_proposal(
         proposal = session.get(Proposal, proposal_id)
         if proposal is None:
             raise StateFault(f"Forslag {proposal_id} findes ikke. Vælg et af de åbne forslag.")
-        basis, input_hash = _proposal_text(session, proposal), proposal.input_hash
+        run_no = session.scalar(select(SettlementRun.run_no).where(SettlementRun.proposal_id == proposal_id))
+        basis, input_hash = _proposal_text(session, proposal, run_no), proposal.input_hash
     with duckdb.connect() as con:
         kept = thaw(con, instance.archive, input_hash)
+        if booked_now:
+            mirror.bind(con, mirror.files(instance, engine), service_line_id)
+            basis += " Det bogførte er læst i regnskabet nu."
         _keep_one_line(con, service_line_id)
         compute_again(con, kept, also=month)
         told = entitled_and_booked(
             con, instance, engine, service_line_id, month, basis=basis, holidays=kept.holidays
         )  # fmt: skip
-        return with_difference(con, told)
+        told = with_difference(con, told)
+        timing = _timing(con, service_line_id)
+        for process in [p for p in told.processes if p not in {c.process for c in told.compared}]:
+            other, limit = _other_proposal(engine, instance, proposal_id, process, timing, month)
+            if other and booked_now:
+                settle.difference(
+                    con, process=process, timing=timing, through=month, settles_from=settles_from(instance, process),
+                    booking_date=other.booking_date, rules=kept.rules,
+                )  # fmt: skip
+                told = with_difference(con, told)
+            else:
+                told = replace(told, compared=(*told.compared, Compared(process, limit)))
+    return replace(told, before_run=None if booked_now else run_no)
 
 
-def newest_proposal_of(instance: Instance, engine: Engine, process: str, service_line_id: str, month: date) -> int | None:
-    """The proposal to explain a value by: the newest of the process and of the timing the line has in it, else the newest
-    of the process, else of all; None where nothing has been proposed."""
+def _other_proposal(
+    engine: Engine, instance: Instance, proposal_id: int, process: str, timing: str, month: date
+) -> tuple[Proposal | None, str]:
+    """The newest proposal that compares the month in a process the given one does not, and why the given one does not say
+    what is to be booked in it."""
+    if (first := settles_from(instance, process)) > month:
+        return None, starts_text(first, month)
+    reaching = _ordinary().where(Proposal.process == process, Proposal.timing == timing, Proposal.through >= month)
     with Session(engine) as session:
-        newest = select(Proposal).where(Proposal.withdraws == "").order_by(Proposal.proposal_id.desc()).limit(1)
-        of_process = newest.where(Proposal.process == process, Proposal.through >= month, Proposal.only_counterparty == "")
+        of = session.scalars(reaching).first()
+    if of is None:
+        return None, f"ingen kørsel af {titled(process)}, {timing}, når {month_text(month)} endnu."
+    return of, f"forslag {proposal_id} afregner den ikke. Det gør forslag {of.proposal_id} ({titled(process)}, {timing})."
+
+
+def _ordinary() -> Select:
+    """The newest proposal first, neither one counterparty's alone nor a withdrawal."""
+    ordinary = select(Proposal).where(Proposal.only_counterparty == "", Proposal.withdraws == "")
+    return ordinary.order_by(Proposal.proposal_id.desc()).limit(1)
+
+
+def newest_proposal_of(
+    instance: Instance, engine: Engine, processes: Collection[str], service_line_id: str, month: date
+) -> int | None:
+    """The proposal to explain a value by: the newest of the processes and of the timing the line has in it, else the newest
+    of the processes, else, for the facts alone, of all; None where nothing has been proposed."""
+    with Session(engine) as session:
+        of_process = _ordinary().where(Proposal.process.in_(processes), Proposal.through >= month)
         known = session.scalars(of_process).first()
         if known is None:
-            return getattr(session.scalars(newest).first(), "proposal_id", None)
+            urgent = select(Proposal).where(Proposal.withdraws == "").order_by(Proposal.proposal_id.desc()).limit(1)
+            return getattr(session.scalars(_ordinary()).first() or session.scalars(urgent).first(), "proposal_id", None)
         timing = _frozen_timing(instance, known, service_line_id)
         return (session.scalars(of_process.where(Proposal.timing == timing)).first() or known).proposal_id
 
@@ -144,6 +224,42 @@ def _frozen_timing(instance: Instance, proposal: Proposal, service_line_id: str)
 
 
 # --- Reading the facts --------------------------------------------------------------------------------------------------
+
+
+def _timing(con, service_line_id: str) -> str:
+    return con.execute("SELECT timing FROM service_line WHERE service_line_id = ?", [service_line_id]).fetchone()[0]
+
+
+def _is_warehouse(con) -> bool:
+    """Whether the facts are those of the warehouse, and not a proposal's."""
+    return bool(con.execute("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'quarantine'").fetchone())
+
+
+def _is_of_a_day(con) -> bool:
+    """Whether the warehouse is read as it was known on a day (ingestion/known.py)."""
+    return con.execute("SELECT getvariable('known_load') IS NOT NULL").fetchone()[0]
+
+
+def _unknown_text(con, engine: Engine, service_line_id: str) -> str:
+    """A line that is known now, but not in the facts told of, is told apart from one that nobody knows."""
+    if not _is_warehouse(con):
+        return f"Ydelsen {service_line_id} findes ikke i det, forslaget er lavet af. Den kommer med i det næste forslag."
+    if _is_of_a_day(con):
+        is_known = con.execute("SELECT 1 FROM canonical.service_line WHERE service_line_id = ?", [service_line_id]).fetchone()
+        with Session(engine) as session:
+            lines = [manual.service_line_id(line.manual_id) for line, _ in manual.in_force(session)]
+        if is_known or service_line_id in lines:
+            return f"Ydelsen {service_line_id} findes ikke i det, der var kendt den dag: den er kommet til senere. Vælg en senere."
+    return f"Ydelsen {service_line_id} findes ikke. Kontrollér ydelse_id i ydelser."
+
+
+def _refused(con, service_line_id: str) -> Iterator[Refusal]:
+    """The rows that the line waits for; a proposal's facts do not say."""
+    if _is_warehouse(con):
+        schemas = ("known", "known") if _is_of_a_day(con) else ("quarantine", "quality")
+        sql = REFUSED.format(schema=schemas[0], findings=schemas[1])
+        for r in _rows(con, sql, {"line": service_line_id}):
+            yield Refusal(r["file"], r["row"], r["column"], r["message"])
 
 
 def _rows(con, sql: str, parameters: list | dict) -> list[dict]:
@@ -196,21 +312,6 @@ def _rate_source(files: dict[str, str], source: str) -> str:
     return _source(files, whole, row)
 
 
-def _line_text(line: dict, files: dict[str, str]) -> str:
-    ends = f"{line['end_date']:%d-%m-%Y}" if line["end_date"] else "åben"
-    unit = UNITS[line["unit"]] + (f" efter {PRORATIONS[line['proration']]}" if line["unit"] == "maaned" else "")
-    text = (
-        f"Ydelse {line['service_line_id']}: {line['name'] or line['item_code']} ({unit}), "
-        f"{line['start_date']:%d-%m-%Y} – {ends}, antal {short_text(line['quantity_e4'], 10_000)}, {line['timing']}. "
-        f"Kilde: {_source(files, line['source_file'], line['source_row'])}."
-    )
-    if line["withdrawn"] or line["package_withdrawn"] or line["status"] in ("ansoegt", "annulleret"):
-        text += f" Ydelsen eller pakken er trukket tilbage, eller pakken er {line['status']}: den giver ret til 0."
-    elif not line["departure_day_paid"] and line["unit"] != "leveret" and line["end_date"]:
-        text += " Afrejsedagen betales ikke: slutdatoen har vægt 0, medmindre den også er første dag."
-    return text
-
-
 def _absences(con, line: dict, month: date) -> Iterator[str]:
     """Spells that reach into the month, as recorded and as one, with the first day that is reduced."""
     recorded = _rows(con, """
@@ -228,15 +329,15 @@ def _absences(con, line: dict, month: date) -> Iterator[str]:
         if first > month_end(month) or last < month:
             continue
         periods = " og ".join(period_text(r["from_date"], r["to_date"]) for r in spell)
-        text = f"Fravær registreret {periods}" + (f", regnet som ét fra {first:%d-%m-%Y}" if len(spell) > 1 else "")
+        text = f"Fravær registreret {periods}" + (f", regnet som ét fra {day_text(first)}" if len(spell) > 1 else "")
         if line["unit"] in ("leveret", "engang") or line["proration"] == "hel" and line["unit"] == "maaned":
             yield f"{text}: virker ikke på denne enhed."
             continue
         full, pct = line["absence_full_days"], short_text(line["absence_pct_e2"], 100)
         reduced = (first - settle.EPOCH).days + full
         yield (
-            f"{text}: de første {full} kalenderdage fra {first:%d-%m-%Y} tæller fuldt, "
-            f"fra {_date(reduced):%d-%m-%Y} tæller hver dag {pct} pct."
+            f"{text}: de første {full} kalenderdage fra {day_text(first)} tæller fuldt, "
+            f"fra {day_text(_date(reduced))} tæller hver dag {pct} pct."
         )
 
 
@@ -273,10 +374,11 @@ def _stretches(con, line: dict, month: date, holidays, files) -> Iterator[Stretc
         numerator, denominator = w["quantity_e4"] * w["weight"] * w["absence_pct_e2"], w["basis"] * 100_000_000
         shared = gcd(numerator, denominator)
         yield Stretch(
-            _date(w["from_day"]), _date(w["to_day"]), w["weight"], w["basis"], _counts(line, w, holidays),
+            _date(w["from_day"]), _date(w["to_day"]), w["weight"], w["basis"],
+            count_text(line["unit"], line["proration"], w["weight"], _date(w["from_day"]), _date(w["to_day"]), holidays),
             w["quantity_e4"], w["absence_pct_e2"], numerator // shared, denominator // shared, w["price_oere"],
             f"{LEVELS[level]}, {_rate_source(files, w['rate_source'])}" if level else "ingen",
-            w["process"], _payer_text(w, at), _counterparty_text(w, line), _account_text(w, line, at),
+            w["process"], payer_text(w, at), counterparty_text(w, line), account_text(w, line, at),
         )  # fmt: skip
 
 
@@ -292,78 +394,16 @@ REGISTERED = """
     WHERE w.delivery_month = ? ORDER BY g.date, g.registration_id"""
 
 
-def _counts(line: dict, w: dict, holidays: Collection[date]) -> str:
-    """What the weight counts, in words: «22 dage mandag–fredag − 1 helligdag (01-05-2026) = 21 hverdage»."""
-    first, last = _date(w["from_day"]), _date(w["to_day"])
-    days, unit, proration = w["to_day"] - w["from_day"] + 1, line["unit"], line["proration"]
-    in_month = month_end(first).day
-    counted = f"{days} {'dag' if days == 1 else 'dage'}"
-    if unit == "leveret":
-        return f"registreret {short_text(w['weight'], 10_000)}"
-    if unit == "engang":
-        return "ydelsens første dag bærer det hele"
-    if unit == "hverdag":
-        dates = [_date(n) for n in range(w["from_day"], w["to_day"] + 1)]
-        workdays = [day for day in dates if day.weekday() < 5]
-        free = [f"{day:%d-%m-%Y}" for day in workdays if day in holidays]
-        text = f"{counted}, heraf {len(workdays)} mandag–fredag"
-        if free:
-            text += f" − {len(free)} {'helligdag' if len(free) == 1 else 'helligdage'} ({', '.join(free)})"
-        return f"{text} = {w['weight']} {'hverdag' if w['weight'] == 1 else 'hverdage'}"
-    if unit == "uge":
-        return f"{counted} à 1/7 uge"
-    if unit == "time":
-        return f"{counted} à 1/7 af ugens timer"
-    if unit == "aar":
-        return f"{counted} à 1/(12 × månedens {in_month} dage) år"
-    if unit == "maaned" and proration == "hel":
-        return "ydelsens første dag i måneden bærer hele måneden"
-    if unit == "maaned" and proration == "tredivedel":
-        text = f"{counted} à 1/30 måned"
-        if last.day == 31:
-            text += ", dag 31 tæller 0"
-        if last.month == 2 and last.day == in_month:
-            text += f", februars sidste dag tæller {30 - (in_month - 1)}/30"
-        return text
-    if unit == "maaned":
-        return f"{counted} à 1/{in_month} måned"
-    return f"{counted} à 1 døgn"
-
-
-def _payer_text(w: dict, at: dict) -> str:
-    if w["payer"] is None:
-        return "mangler"
-    return f"{w['payer']} ({'pakkens daterede betaler' if 'payer' in at else 'pakkens betalingskommune'})"
-
-
-def _counterparty_text(w: dict, line: dict) -> str:
-    stated = {"payee_id": "udbetalingsvilkår", "payer_cpr": "opkrævningsvilkår"}
-    if w["process"] in ("mellemkommunal", "intern"):
-        origin = "betaleren" if w["process"] == "mellemkommunal" else "pakkens afdeling"
-    elif w["process"] in ("udbetaling", "personopkraevning", "beboerbetaling"):
-        terms = "payee_id" if w["process"] == "udbetaling" else "payer_cpr"
-        origin = stated[terms] if line[terms] else "borgeren selv"
-    else:
-        return "ingen"
-    return f"{named(w['counterparty'])} ({origin})"
-
-
-def _account_text(w: dict, line: dict, at: dict) -> str:
-    if not w["account"]:
-        return "ingen"
-    origin = "konteringsregel efter funktion, gruppering og art"
-    if "line_account" in at:
-        origin = "ydelsens kontoregel"
-    elif line["account"]:
-        origin = "ydelsens egen konto"
-    return f"{w['account']} ({origin})"
-
-
 def _pieces(con, month: date) -> Iterator[Piece]:
     ordered = "SELECT * FROM piece WHERE delivery_month = ? ORDER BY process, price_oere, counterparty, account"
-    for r in _rows(con, ordered, [month]):
+    try:
+        rows = _rows(con, ordered, [month])
+    except (duckdb.OutOfRangeException, duckdb.ConversionException, OverflowError) as overflow:
+        # The view computes where it is read: the engine's own sentence says which amount, as where the engine reads it.
+        raise InputFault(settle.overflow_sentence(con)) from overflow
+    for r in rows:
         yield Piece(
-            r["process"], named(r["counterparty"]), r["account"], r["price_oere"], r["quantity_num"], r["quantity_den"],
+            r["process"], counterparty_of(r), r["account"], r["price_oere"], r["quantity_num"], r["quantity_den"],
             r["amount_oere"], r["vat_pct_e2"], r["vat_oere"],
         )  # fmt: skip
 
@@ -390,11 +430,12 @@ def _bookings(con, engine: Engine, month: date) -> Iterator[Booking]:
             )  # fmt: skip
 
 
-def _proposal_text(session: Session, proposal: Proposal) -> str:
-    text = f"Grundlag: forslag {proposal.proposal_id}, lavet {proposal.created_at:%d-%m-%Y} af {proposal.created_by}"
+def _proposal_text(session: Session, proposal: Proposal, run_no: int | None) -> str:
+    text = f"Grundlag: forslag {proposal.proposal_id} ({titled(proposal.process)}, {proposal.timing}), "
+    text += f"lavet {proposal.created_at:%d-%m-%Y} af {proposal.created_by}"
     approval = session.get(Approval, proposal.proposal_id)
     text += f", godkendt {approval.approved_at:%d-%m-%Y} af {approval.approved_by}" if approval else ", ikke godkendt endnu"
-    run = session.scalars(select(SettlementRun).where(SettlementRun.proposal_id == proposal.proposal_id)).first()
+    run = session.get(SettlementRun, run_no) if run_no else None
     text += f", bogført i kørsel {run.run_no} af {run.booked_by}" if run else ""
     return (
         f"{text}; regelversion {proposal.engine_version}, bogføringsdato {proposal.booking_date:%d-%m-%Y}, "

@@ -194,7 +194,7 @@ def _compute(con, step: str, rules: Mapping[str, str], to: Path | None = None) -
             elif not on_cluster:
                 con.execute(f"CREATE TEMP {'TABLE' if step in KEPT else 'VIEW'} {step} AS {rules[step]}")
     except (duckdb.OutOfRangeException, duckdb.ConversionException, OverflowError) as overflow:
-        raise InputFault(_overflow_sentence(con)) from overflow
+        raise InputFault(overflow_sentence(con)) from overflow
 
 
 def _forget(con, step: str) -> None:
@@ -259,7 +259,7 @@ def _bind_calendar(con, first: date, last: date, holidays: Collection[date] | No
         WHERE l.day = l.last_day""")
 
 
-def _overflow_sentence(con) -> str:
+def overflow_sentence(con) -> str:
     worst = con.execute("""
         SELECT service_line_id, strftime(delivery_month, '%Y-%m') FROM day_weight WHERE price_oere IS NOT NULL
         ORDER BY abs(quantity_e4::DOUBLE * weight * absence_pct_e2 * price_oere) DESC LIMIT 1""").fetchone()

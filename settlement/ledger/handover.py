@@ -124,7 +124,7 @@ def lost(instance: Instance, session: Session, item: OutboxItem) -> str:
     """Why a file handed over is no longer the one that was written; '' where it lies there whole."""
     path = instance.outbox / item.path
     if not path.exists():
-        return f"{item.outbox_id} er skrevet, men ligger ikke i udbakken. Kør «afregning deliver»."
+        return f"{item.outbox_id} er skrevet, men ligger ikke i udbakken. Kør «afregning deliver --now»; så skrives den igen."
     content = path.read_bytes()
     if file_digest(content) == item.sha256:
         return ""
