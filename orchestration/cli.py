@@ -284,7 +284,9 @@ def _demand_two_people(engine, options) -> None:
 
 def _book_and_write(instance, engine, proposal, options, period=None) -> int:
     """With --book approves, books and delivers the proposal; with --out writes its lines, booked or proposed."""
-    from settlement.ledger import lines_file
+    from sqlalchemy.orm import Session
+
+    from settlement.ledger import handover, lines_file
     from settlement.ledger.booking import approve, book
     from settlement.ledger.delivery import deliver
     from settlement.ledger.periods import name as period_name
@@ -302,6 +304,8 @@ def _book_and_write(instance, engine, proposal, options, period=None) -> int:
         delivered = deliver(instance, engine)
         print(f"Kørsel {run.run_no} er bogført i {period_name(run.accounting_year, run.accounting_period)}. Hoved: {run.hash}")
         print("Udbakke: " + ", ".join(f"{count} {status}" for status, count in sorted(delivered.items())))
+        with Session(engine) as session:
+            print(handover.counted(session, run.run_no))
         _tell_failed(engine)
     elif not proposal.line_count:
         print("Der er intet nyt at afregne.")

@@ -83,6 +83,9 @@ def test_a_right_uplift_is_booked(booked):
     booked.load(rates("1030,00", "257,50"))
     code, said = settle(booked, 6)
     assert code == 0 and runs(booked) == 2, said
+    assert (
+        "Kørsel 2: 50 linjer på 51.500,00 kr. med moms ventet, 50 på 51.500,00 kr. bogført; 5 filer ventet, 4 afleveret." in said
+    )
 
 
 def test_an_uplift_of_ten_times_the_per_cent_waits_for_a_third_person(booked):

@@ -10,6 +10,7 @@ from dashboards import format as fmt
 from dashboards import register_reading as reg
 from dashboards.published import Row
 from settlement.instance import Instance
+from settlement.ledger import handover
 from settlement.ledger.models import SettlementRun
 from settlement.processes import INVOICES
 
@@ -75,6 +76,9 @@ def show(instance: Instance, engine) -> None:
 def _documents(instance: Instance, engine, run_no: int) -> None:
     documents = reg.documents(engine, run_no)
     items = reg.outbox(engine, run_no)
+    with Session(engine) as session:
+        if session.get(SettlementRun, run_no).proposal_id is not None:  # opening entries were never proposed, nor sent
+            st.caption(handover.counted(session, run_no))
     parts.section("Bilag")
     text = st.text_input("Søg i bilagsnummer eller modpart", key="document-text").strip().lower()
     shown = [d for d in documents if text in f"{d['number']} {d['name']} {d['counterparty']}".lower()]

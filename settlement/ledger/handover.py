@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from settlement.documents.invoice_return import posted_in
 from settlement.documents.model import DEBIT
 from settlement.instance import Instance
-from settlement.ledger.booking import file_digest
+from settlement.ledger.booking import DELIVERED, file_digest
 from settlement.ledger.bounds import kroner
 from settlement.ledger.invoice_returns import PAID, postings_of, spread, system_of
 from settlement.ledger.models import Document, LedgerLine, OutboxItem, Posting, Proposal, SettlementRun
@@ -61,6 +61,22 @@ def lacking(session: Session, run_no: int) -> str:
             "mangler. Kør «afregning verify»."
         )
     return ""
+
+
+def counted(session: Session, run_no: int) -> str:
+    """What was expected of a booked run and what is there, before and after the hand-over, in one sentence with the sums."""
+    run, line, item = session.get(SettlementRun, run_no), LedgerLine, OutboxItem
+    lines, amount, vat = session.execute(
+        select(func.count(), func.sum(line.amount_oere), func.sum(line.vat_oere)).where(line.run_no == run_no)
+    ).one()
+    proposed = session.get(Proposal, run.proposal_id).line_count
+    files = session.execute(select(item.status, func.count()).where(item.run_no == run_no).group_by(item.status)).all()
+    delivered = sum(count for status, count in files if status == DELIVERED)
+    return (
+        f"Kørsel {run_no}: {proposed} linjer på {kroner(run.amount_oere + run.vat_oere)} kr. med moms ventet, {lines} på "
+        f"{kroner(int(amount or 0) + int(vat or 0))} kr. bogført; {sum(count for _, count in files)} filer ventet, {delivered} "
+        "afleveret."
+    )
 
 
 def lost_items(session: Session, run: SettlementRun) -> tuple[int, set[str]]:
