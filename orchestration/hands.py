@@ -108,20 +108,22 @@ def known_counterparty(con, engine, code: str) -> str:
     from settlement.faults import InputFault
     from settlement.ledger.models import BookedBasis
 
-    is_municipality = code.isdigit() and len(code) <= 4
-    written = code.lstrip("0") if is_municipality else re.sub(r"^(\d{6})-(\d{4})$", r"\1\2", code)
-    found = con.execute("""
-        SELECT 1 FROM (
-            SELECT paying_municipality AS code, department AS other FROM canonical.service_package
-            UNION ALL SELECT paying_municipality, NULL FROM canonical.package_payer
-            UNION ALL SELECT payee_id, NULL FROM canonical.payout_terms
-            UNION ALL SELECT payer_cpr, NULL FROM canonical.charge_terms
-            UNION ALL SELECT cpr, NULL FROM canonical.citizen
-        ) WHERE $code IN (code, other) LIMIT 1""", {"code": written}).fetchone()
+    # «0751» is municipality 751, unless a department is called so.
+    ways = [code, re.sub(r"^(\d{6})-(\d{4})$", r"\1\2", code), code.lstrip("0")]
+    known = con.execute("""
+        SELECT code FROM (
+            SELECT paying_municipality AS code FROM canonical.service_package
+            UNION SELECT department FROM canonical.service_package
+            UNION SELECT paying_municipality FROM canonical.package_payer
+            UNION SELECT payee_id FROM canonical.payout_terms
+            UNION SELECT payer_cpr FROM canonical.charge_terms
+            UNION SELECT cpr FROM canonical.citizen
+        ) WHERE code IN (SELECT unnest($ways))""", {"ways": ways}).fetchall()
     with Session(engine) as session:
-        booked = select(BookedBasis.counterparty).where(BookedBasis.counterparty == written).limit(1)
-        found = found or session.scalars(booked).first()
-    if not found:
+        booked = select(BookedBasis.counterparty).where(BookedBasis.counterparty.in_(ways)).distinct()
+        known = {code for (code,) in known} | set(session.scalars(booked))
+    written = next((way for way in ways if way in known), None)
+    if written is None:
         raise InputFault(
             "Modparten kendes ikke: ingen pakke, betaler, modtager eller borger har den kode. Skriv kommunens tre cifre, "
             "afdelingen, eller CPR- eller CVR-nummeret."

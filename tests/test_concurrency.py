@@ -141,6 +141,26 @@ def test_ten_who_decide_at_once_are_all_heard(either_platform):
         assert session.scalar(select(func.count()).select_from(Hold)) == 5 * TEN
 
 
+def test_ten_confirm_the_same_hold(either_platform):
+    """One confirmation is kept; whoever was a moment later is told, or finds it done."""
+    instance = open_instance(either_platform.home)
+    engine = open_register(instance)
+    with writing(engine) as session:
+        holds.place(session, user_name="anna", from_month=date(2025, 1, 1), reason="Klage", service_line_id="A")
+    engine.dispose()
+
+    def confirm(_, engine):
+        with writing(engine) as session:
+            holds.confirm(session, user_name="bo", hold_id=1)
+        return "bekræftet"
+
+    said = at_once(instance, [confirm] * TEN)
+    assert ("answer", "bekræftet") in said
+    assert {sentence.partition(".")[0] for kind, sentence in said if kind != "answer"} <= {"En anden har netop besluttet det samme"}
+    with Session(open_register(instance)) as session:
+        assert [hold.hold_id for hold in holds.in_force(session)] == [1]
+
+
 def test_a_register_that_stays_busy_is_told(platform):
     platform.load(WORLD)
     instance, (proposal_id,) = _proposals(platform, ["2025-03-05"])

@@ -1,6 +1,13 @@
 """A hold keeps a line, a citizen or a counterparty out of settlement, by two people, until two people release it."""
 
 import pytest
+from sqlalchemy import select
+
+from settlement.faults import StateFault
+from settlement.instance import open_instance
+from settlement.ledger.booking import approve, book
+from settlement.ledger.models import Proposal
+from settlement.ledger.register import open_register, writing
 
 FILES = {
     "borgere": [{"cpr": "0101801233"}, {"cpr": "1503924567"}],
@@ -71,6 +78,35 @@ def test_wrong_words_are_told(world):
     assert world.run("hold", "place", "--from", "2025-01", "--reason", "x", "--by", "anna")[0] == 2
     assert world.run("hold", "release", "9", "--reason", "x", "--by", "anna")[0] == 1
     assert world.run("hold", "confirm", "9", "--by", "anna")[0] == 1
+
+
+def test_what_still_waits_is_taken_back_by_one(world):
+    """Nothing is in force, so nobody else need agree; what is taken back can no longer be confirmed."""
+    world.must("hold", "place", "--line", "Y1", "--from", "2025-01", "--reason", "Klage", "--by", "anna")
+    world.must("hold", "release", 1, "--reason", "Forkert ydelse", "--by", "anna")
+    assert "venter" not in world.must("hold", "list")
+    code, said = world.run("hold", "confirm", 1, "--by", "bo")
+    assert code == 1 and "er taget tilbage" in said
+    for target in (("--line", "FINDES-IKKE"), ("--payer", "99999"), ("--citizen", "12")):
+        code, said = world.run("hold", "place", *target, "--from", "2025-01", "--reason", "Klage", "--by", "anna")
+        assert code == 1 and ("findes ikke" in said or "kendes ikke" in said)
+    code, said = world.run("hold", "place", "--line", "Y1", "--from", "2025-01", "--reason", "Om 010101-1234", "--by", "anna")
+    assert code == 1 and "CPR-nummer" in said
+
+
+def test_a_proposal_of_before_a_hold_is_not_booked(world):
+    world.must("settle", "mellemkommunal", "--through", "2025-01", "--date", "2025-02-05", "--by", "anna")
+    world.must("hold", "place", "--line", "Y1", "--from", "2025-01", "--reason", "Klage", "--by", "anna")
+    world.must("hold", "confirm", 1, "--by", "bo")
+    instance = open_instance(world.home)
+    engine = open_register(instance)
+    with writing(engine) as session:
+        proposal = session.scalars(select(Proposal)).one()
+        approve(session, proposal.proposal_id, proposal.hash, "bo")
+    with pytest.raises(StateFault, match="En tilbageholdelse eller en manuel linje er bekræftet, siden forslag 1"):
+        book(instance, engine, proposal.proposal_id, "anna")
+    engine.dispose()
+    assert world.lines() == []
 
 
 def test_an_urgent_run_books_one_counterparty_beside_the_normal_one(world):

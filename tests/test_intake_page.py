@@ -224,9 +224,14 @@ def test_what_is_sent_is_written_under_safe_names_and_goes_away():
     assert not scratch.exists()
 
 
-def test_a_fault_of_the_program_is_its_sentence(home):
+def test_a_fault_of_the_program_is_its_sentence(home, tmp_path):
     instance = open_instance(home)
     with pytest.raises(StateFault, match="Indlæsning 999 findes ikke"):
         program.ask(instance, "undo", "999", "--preview")
-    with pytest.raises(StateFault, match="standsede uventet"):
+    with pytest.raises(StateFault, match="/dev/null/x kan ikke læses eller skrives"):
         program.ask(instance, "templates", "--out", "/dev/null/x")
+    shutil.copy(home / "settings.toml", tmp_path)
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "manifest.jsonl").write_text("ingen json\n")
+    with pytest.raises(StateFault, match="standsede uventet"):
+        program.ask(open_instance(tmp_path), "undo", "999", "--preview")

@@ -108,6 +108,7 @@ def test_a_register_of_before_knows_what_has_gone_back(house):  # noqa: F811
         # The register as it was: no such table, and a second between the decisions and the run.
         session.execute(text("DROP TABLE invoice_return"))
         session.execute(text("DROP TRIGGER invoice_decision_no_update"))
+        session.execute(text("DROP TRIGGER outbox_no_delete"))
         moved = "UPDATE invoice_decision SET decided_at = (SELECT datetime(booked_at, :by) FROM settlement_run)"
         session.execute(text(f"{moved} WHERE decision_id < 4"), {"by": "-2 seconds"})
         session.execute(text(f"{moved} WHERE decision_id = 4"), {"by": "2 seconds"})

@@ -54,9 +54,9 @@ def confirm(session: Session, *, user_name: str, hold_id: int) -> Hold:
         raise StateFault(f"Tilbageholdelse {hold_id} findes ikke. Se dem, der venter, med «afregning hold list».")
     if hold.decided_by == user_name:
         raise StateFault(f"«{user_name}» har selv besluttet tilbageholdelse {hold_id}. En anden skal bekræfte den.")
-    if session.get(HoldConfirmation, hold_id) is None and hold not in waiting(session):
-        raise StateFault(f"Tilbageholdelse {hold_id} er taget tilbage. Se dem, der venter, med «afregning hold list».")
     if session.get(HoldConfirmation, hold_id) is None:
+        if session.scalars(select(Hold.hold_id).where(Hold.releases == hold_id)).first():
+            raise StateFault(f"Tilbageholdelse {hold_id} er taget tilbage. Se dem, der venter, med «afregning hold list».")
         session.add(HoldConfirmation(hold_id=hold_id, confirmed_by=user_name, confirmed_at=now()))
     return hold
 

@@ -70,9 +70,9 @@ def confirm(session: Session, *, user_name: str, manual_id: int) -> ManualLine:
         raise StateFault(f"Manuel linje {manual_id} findes ikke. Se dem, der venter, med «afregning manual list».")
     if line.decided_by == user_name:
         raise StateFault(f"«{user_name}» har selv besluttet manuel linje {manual_id}. En anden skal bekræfte den.")
-    if session.get(ManualLineConfirmation, manual_id) is None and line not in waiting(session):
-        raise StateFault(f"Manuel linje {manual_id} er taget tilbage. Se dem, der venter, med «afregning manual list».")
     if session.get(ManualLineConfirmation, manual_id) is None:
+        if session.scalars(select(ManualLine.manual_id).where(ManualLine.withdraws == manual_id)).first():
+            raise StateFault(f"Manuel linje {manual_id} er taget tilbage. Se dem, der venter, med «afregning manual list».")
         session.add(ManualLineConfirmation(manual_id=manual_id, confirmed_by=user_name, confirmed_at=now()))
     return line
 

@@ -93,6 +93,9 @@ def writing(engine: Engine) -> Iterator[Session]:
         with Session(engine.execution_options(immediate=True), expire_on_commit=False) as session, session.begin():
             yield session
     except IntegrityError as fault:
+        is_there_already = "UNIQUE constraint" in str(fault.orig) or getattr(fault.orig, "sqlstate", "") == "23505"
+        if not is_there_already:
+            raise
         raise StateFault("En anden har netop besluttet det samme. Se, hvad der gælder nu, og prøv igen.") from fault
 
 

@@ -60,12 +60,14 @@ _FIRST_UNLIKE = """
 
 def verify(instance: Instance, engine: Engine, head: str | None = None) -> list[str]:
     """What is broken, a sentence each; empty where all holds. `head` is a head once printed, to be found in the chain."""
+    # Read first: what is booked meanwhile is in the register before the archive knows it.
+    known = _known_heads(instance)
     with Session(engine) as session, duckdb.connect() as con:
         runs = session.scalars(select(SettlementRun).order_by(SettlementRun.sequence)).all()
         broken = [
             *_chain(runs),
             *(sentence for some in _at_once(session, runs) for sentence in _laid_in_columns(instance, session, con, some)),
-            *_kept(instance, session),
+            *_kept(instance, known, session),
             *_guarded(session),
             *_numbers(session),
             *_homeless(session),
@@ -150,13 +152,19 @@ def _postings(session: Session, runs: list[int]) -> dict[int, list[Mapping[str, 
     return found
 
 
-def _kept(instance: Instance, session: Session) -> Iterator[str]:
-    """The chain against the heads kept outside the database: a rewritten or cut chain shows."""
+def _known_heads(instance: Instance) -> list[str] | StateFault:
     try:
-        known, runs = heads.kept(instance), heads.booked(session)
+        return heads.kept(instance)
     except StateFault as fault:
-        yield str(fault)
+        return fault
+
+
+def _kept(instance: Instance, known: list[str] | StateFault, session: Session) -> Iterator[str]:
+    """The chain against the heads kept outside the database: a rewritten or cut chain shows."""
+    if isinstance(known, StateFault):
+        yield str(known)
         return
+    runs = heads.booked(session)
     if fault := heads.parted(known, runs) or heads.lacking(known, runs, heads.file_of(instance)):
         yield fault
 
@@ -190,7 +198,7 @@ def _archived(instance: Instance, runs: list[SettlementRun]) -> Iterator[str]:
     """What a run booked and what it was computed from lie in the archive as its hashes say."""
     sound: set[Path] = set()
     for run in runs:
-        if run.proposal_id is None:
+        if run.proposal_id is None or run.hash_version < 3:  # before it lines lay in the register, and inputs otherwise
             continue
         try:
             demand_kept(instance.archive / "proposals" / f"{run.lines_hash}.parquet", run.lines_hash, "forslagets linjer")
