@@ -12,6 +12,7 @@ from datetime import date, timedelta
 
 from settlement.engine.calendar import month_end
 from settlement.ledger.lines_file import money_text, quantity_text
+from settlement.ledger.register import CPR_LIKE
 from settlement.processes import ON_DEMAND, PROCESSES
 
 REASONS = {
@@ -24,7 +25,6 @@ REASONS = {
 NO_DEPARTMENT = "pakken har ingen afdeling at afregne internt med. Skriv afdelingen på pakken"
 MISSING = "mangler"
 SHOWN_ROWS = 10
-CPR_LIKE = re.compile(r"(?<![0-9])[0-9]{6}[- ]?[0-9]{4}(?![0-9])")  # a file's name, or a rule's message, is another's text
 SETTLED = PROCESSES.keys() | ON_DEMAND.keys()
 TITLES = {name: process.title for name, process in (PROCESSES | ON_DEMAND).items()} | {
     "faktura": "Faktura", "ingen": "Afregnes ikke",
@@ -275,6 +275,7 @@ def _reason_text(told: Explanation, reason: str) -> str:
 def _refusal_sentences(refused: tuple[Refusal, ...]) -> Iterator[str]:
     for r in refused[:SHOWN_ROWS]:
         text = f"Venter på {r.file}, række {r.row}{f', kolonne {r.column}' if r.column else ''}: {r.message}"
+        # A file's name, or a rule's message, is another's text.
         yield CPR_LIKE.sub("(skjult)", text)
     if len(refused) > SHOWN_ROWS:
         yield f"Og {len(refused) - SHOWN_ROWS} rækker mere, se siden Datakvalitet."

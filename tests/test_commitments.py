@@ -97,6 +97,7 @@ def test_open_ends_and_delivered_units_are_projected(platform, received):
     assert entitled == [(date(2024, 12, 1), 69 * 6000)]  # what is projected is owed nobody
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("cells", "registered", "expected"), [
     # 20 a month through December. What a month already begun has is part of it, and more than expected is what it is.
     ({}, {"2025-01-03": "2"}, (18_0000, 20_0000, 20_0000)),
@@ -143,6 +144,7 @@ TAKSTER = {"ydelseskode": "K", "tilbud_id": "", "pris": "1100,00"}
 MK, IN, FA = "mellemkommunal", "intern", "faktura"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("files", "expected"), [
     pytest.param(NEW_CITIZEN | {"ydelser": [line(ydelse_id="Y9", pakke_id="P2", startdato="2025-01-15")]}, [
         ("Y9", MK, "", "ny_borger", False, days("2025-02-01") * 100_000), ("Y9", MK, "", "ny_borger", True, 17 * 100_000),

@@ -154,6 +154,7 @@ def test_no_job_books():
     assert not proposals & {node.name for node in defs.resolve_job_def("deliveries").graph.node_defs}
 
 
+@pytest.mark.heavy
 def test_manifest_is_parsed_again_when_a_model_changes(tmp_path, monkeypatch):
     project = tmp_path / "dbt_project"
     shutil.copytree(ROOT / "dbt_project", project, ignore=shutil.ignore_patterns("target", "logs"))
@@ -206,6 +207,7 @@ def test_metadata_and_log_name_no_person(delivered):
         assert secret not in told and secret not in log
 
 
+@pytest.mark.heavy
 def test_a_broken_contract_stops_what_comes_after(home):
     platform = Platform(home=str(home))
     published = (home / "published" / "afregning.duckdb").stat().st_mtime_ns

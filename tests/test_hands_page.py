@@ -321,6 +321,7 @@ def test_a_command_asked_by_file_answers_with_its_sentences_or_its_refusal(world
 # --- In a real browser ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}; CHROMIUM names another")
 def test_enter_decides_nothing_and_two_windows_are_two_people(world, engine, browser, tmp_path):  # noqa: F811
     log = tmp_path / "server.log"
