@@ -54,7 +54,7 @@ payment_term_days = 30
 # mindst_kr = 10000             # … når ændringen er over dette beløb
 # faerre_ydelser_pct = 10       # et fald i antallet af ydelser over dette vises
 # masse_ydelser = 20            # en takst, regel eller kontering, der ændrer så mange bogførte ydelser, er en masseændring …
-# masse_kr = 250000             # … og fra dette beløb det, der mere end fordobler færre ydelser
+# masse_kr = 1000000            # … og fra dette beløb det, der mere end fordobler færre ydelser
 # frigives_pct = 20             # en masseændring over dette af det bogførte skal frigives af en anden
 # stoppes_pct = 100             # en masseændring over dette kan ikke bogføres
 # udtraek_pct = 2               # et fuldt udtræk, der vil trække flere rækker tilbage end denne del af sine egne …
@@ -82,7 +82,7 @@ class Bounds:
     least_oere: int = 10_000_00
     fewer_lines_pct: int = 10
     mass_lines: int = 20
-    mass_oere: int = 250_000_00
+    mass_oere: int = 1_000_000_00
     release_pct: int = 20
     stop_pct: int = 100
     withdrawn_pct: int = 2
