@@ -28,10 +28,17 @@ def printed_lines(session: Session, document: Document) -> list[DocumentLine]:
     booked = session.scalars(
         select(line).where(line.run_no == document.run_no, line.document_number == document.number).order_by(line.line_number)
     ).all()
-    adjusted = [x for x in booked if x.is_adjustment]
-    earlier = _earlier(session, document, adjusted, booked[0].line_number) if adjusted else {}
-    printed = [part for x in booked for part in _parts(x, earlier.get(_key(x), ()))]
+    of_no_rate = [x for x in booked if x.is_adjustment and _is_of_no_rate(x)]
+    earlier = _earlier(session, document, of_no_rate, booked[0].line_number) if of_no_rate else {}
+    split = {x.line_number for x in of_no_rate}
+    printed = [part for x in booked for part in _parts(x, earlier.get(_key(x), ()) if x.line_number in split else ())]
     return [replace(part, number=i) for i, part in enumerate(printed, 1)]
+
+
+def _is_of_no_rate(x: LedgerLine) -> bool:
+    """Whether the VAT is another than its rate makes of the amount; one øre is the difference of two roundings. Only then is
+    the ledger searched: it is read through, for it is found by documents, not by service lines."""
+    return abs(x.vat_oere * 10_000 - x.amount_oere * x.vat_pct_e2) > 10_000
 
 
 def _earlier(session: Session, document: Document, adjusted: list, first_line: int) -> dict[tuple, list]:
