@@ -106,7 +106,7 @@ def known_counterparty(con, engine, code: str) -> str:
     from sqlalchemy.orm import Session
 
     from settlement.faults import InputFault
-    from settlement.ledger.models import BookedBasis
+    from settlement.ledger.models import Document
 
     # «0751» is municipality 751, unless a department is called so.
     ways = [code, re.sub(r"^(\d{6})-(\d{4})$", r"\1\2", code), code.lstrip("0")]
@@ -120,7 +120,7 @@ def known_counterparty(con, engine, code: str) -> str:
             UNION SELECT cpr FROM canonical.citizen
         ) WHERE code IN (SELECT unnest($ways))""", {"ways": ways}).fetchall()
     with Session(engine) as session:
-        booked = select(BookedBasis.counterparty).where(BookedBasis.counterparty.in_(ways)).distinct()
+        booked = select(Document.counterparty).where(Document.counterparty.in_(ways)).distinct()
         known = {code for (code,) in known} | set(session.scalars(booked))
     written = next((way for way in ways if way in known), None)
     if written is None:
@@ -170,6 +170,7 @@ def _hold_confirm(options) -> int:
 
 
 def _hold_list(options) -> int:
+    from settlement.explanation import named
     from settlement.ledger import holds
     from settlement.ledger.models import HoldConfirmation
 
@@ -183,7 +184,7 @@ def _hold_list(options) -> int:
             # A citizen's number stays in the register; the hold is known by its own.
             target = f"ydelse {hold.service_line_id}" if hold.service_line_id else "en borger"
             if hold.counterparty:
-                target = "en borger som modpart" if _is_cpr(hold.counterparty) else f"modpart {hold.counterparty}"
+                target = f"modpart {named(hold.counterparty)}"
             releases = f" (ophæver {hold.releases})" if hold.releases else ""
             yield f"{hold.hold_id} {state}{releases}: {target} fra {hold.from_month:%Y-%m}, {_by(session, hold, HoldConfirmation)}"
             if hold.hold_id in released:
@@ -316,10 +317,6 @@ def _by(session, decision, confirmation: type) -> str:
         + (f", bekræftet af {confirmed.confirmed_by} {confirmed.confirmed_at:%d-%m-%Y}" if confirmed else "")
         + f": {decision.reason}"
     )
-
-
-def _is_cpr(code: str) -> bool:
-    return len(code) == 10 and code.isdigit()
 
 
 def _release(options) -> int:
