@@ -13,6 +13,7 @@ from test_browser import CHROMIUM, browser, expect_figure, expect_rows, open_pag
 from dashboards import format as fmt
 from settlement.documents.incoming_verdict import broken_rules
 from settlement.instance import open_instance
+from settlement.invoices.reasons import OUTCOMES
 from settlement.ledger.models import AccessLog, InvoiceDecision, InvoicePayment
 from settlement.ledger.register import open_register
 
@@ -34,8 +35,6 @@ def test_figures_and_filter_are_the_marts(page, own_home):
     outcome, documents = ask(
         own_home, "SELECT outcome, count(*) FROM marts.invoice_payment GROUP BY outcome ORDER BY count(*) DESC LIMIT 1"
     )[0]
-    from settlement.invoices.reasons import OUTCOMES
-
     pick(page, "Udfald", re.compile(f"^{OUTCOMES[outcome][0]} "))
     expect_rows(page, "invoices", min(documents, 50))
     cvr, count = ask(own_home, f"""
@@ -47,9 +46,26 @@ def test_figures_and_filter_are_the_marts(page, own_home):
     expect_rows(page, "invoices", count)
 
 
+def _with_citizens(home):
+    """(number that finds it alone, title of its outcome, citizens it may concern) of an invoice that waits for a person."""
+    citizens = ask(home, "SELECT document_id, cpr FROM marts_person.invoice_line_service", file="afregning_person.duckdb")
+    invoices = ask(home, """
+        SELECT document_id, document_number, outcome FROM marts.invoice_payment
+        WHERE outcome IN ('fejl_faktura', 'fejl_registrering', 'afventer')
+        QUALIFY count(*) OVER (PARTITION BY outcome, document_number) = 1 ORDER BY ALL""")  # fmt: skip
+    for document, number, outcome in invoices:
+        if concerned := {cpr for other, cpr in citizens if other == document}:
+            return number, OUTCOMES[outcome][0], concerned
+    raise AssertionError("no invoice waits that concerns a citizen")
+
+
 def test_what_is_ready_is_paid_once_and_a_decision_is_kept(page, own_home):
     engine = open_register(open_instance(own_home))
-    pick(page, "Udfald", re.compile("^Fejl i fakturaen "))
+    number, outcome, citizens = _with_citizens(own_home)
+    pick(page, "Udfald", re.compile(f"^{outcome} "))
+    page.get_by_label("Leverandør eller fakturanummer").fill(number)
+    page.keyboard.press("Enter")
+    settle(page)
     page.get_by_label("Begrundelse; leverandøren læser den ved afvisning").fill("Prisen er ikke den aftalte")
     page.keyboard.press("Enter")  # decides nothing
     settle(page, 500)
@@ -58,8 +74,8 @@ def test_what_is_ready_is_paid_once_and_a_decision_is_kept(page, own_home):
     with Session(engine) as session:
         (decision,) = session.scalars(select(InvoiceDecision)).all()
         assert (decision.action, decision.reason, decision.decided_by) == ("afvis", "Prisen er ikke den aftalte", "anna")
-        looked = session.scalars(select(AccessLog.purpose).where(AccessLog.purpose.like("Fakturabetaling:%"))).all()
-    assert looked
+        log = select(AccessLog.cpr).where(AccessLog.purpose == f"Fakturabetaling: faktura {number}")
+        assert set(session.scalars(log)) == citizens
     page.get_by_role("button", name=re.compile("^Betal .* klar")).click()
     expect(page.get_by_text("er bogført og afleveret til økonomisystemet")).to_be_visible(timeout=90_000)
     with Session(engine) as session:

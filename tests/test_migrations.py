@@ -117,7 +117,7 @@ def test_the_whole_way_is_equal_on_both_databases(make_platform_on):
                 "SELECT number, amount_oere, vat_oere FROM document ORDER BY run_no, sequence"
             )).all(), session.execute(text(
                 "SELECT posting_id, document_number, account, side, amount_oere FROM posting ORDER BY posting_id"
-            )).all(), session.execute(text("SELECT lines_hash FROM settlement_run ORDER BY run_no")).all()  # fmt: skip
+            )).all(), session.execute(text("SELECT hash FROM document ORDER BY run_no, sequence")).all()  # fmt: skip
         outbox = platform.home / "outbox"
         heads[database] += (sorted(p.relative_to(outbox) for p in outbox.rglob("*") if p.is_file()),)
         engine.dispose()
