@@ -46,6 +46,20 @@ SELECT coalesce(c.person, s.cpr) AS person, arg_max(s.municipality, s.valid_from
 FROM canonical.citizen_residence s LEFT JOIN quality.person c ON c.cpr = s.cpr
 WHERE NOT s.withdrawn AND s.valid_from <= as_of() GROUP BY 1;
 
+-- Who pays a line on its last paid day, of one that runs on on the newest (settlement.md § 4).
+CREATE VIEW quality.line_payer AS
+WITH line AS (
+    SELECT service_line_id, package_id, paying_municipality, least(last_day, as_of()) AS day FROM quality.living_line
+),
+dated AS (
+    SELECT l.service_line_id, l.paying_municipality,
+        arg_max_null(CASE WHEN coalesce(p.valid_to, l.day) >= l.day THEN p.paying_municipality END, p.valid_from) AS payer
+    FROM line l LEFT JOIN canonical.package_payer p
+        ON p.package_id = l.package_id AND NOT p.withdrawn AND p.valid_from <= l.day
+    GROUP BY ALL
+)
+SELECT service_line_id, coalesce(payer, paying_municipality) AS payer FROM dated;
+
 -- Lines that run on after the person left, and that the own municipality pays. Who moves to where the offer lies has moved
 -- because of it: the municipality goes on paying (retssikkerhedsloven § 9, «bliver ved»).
 CREATE VIEW quality.line_of_departed AS
@@ -55,19 +69,12 @@ WITH departed AS (
     SELECT person, since, NULL FROM quality.person_status WHERE status IN ('udrejst', 'forsvundet')
 ),
 line AS (
-    SELECT l.service_line_id, l.package_id, l.paying_municipality, least(l.last_day, as_of()) AS day
+    SELECT l.service_line_id
     FROM quality.living_line l JOIN departed d ON d.person = l.person
     LEFT JOIN canonical.offer o ON o.offer_id = l.offer_id
     WHERE l.first_day < d.since AND l.last_day >= d.since AND o.location_municipality IS DISTINCT FROM d.municipality
-),
-paid AS (
-    SELECT l.service_line_id, l.paying_municipality, l.day, max(p.valid_from) AS since,
-        arg_max(CASE WHEN coalesce(p.valid_to, l.day) >= l.day THEN p.paying_municipality END, p.valid_from) AS payer
-    FROM line l LEFT JOIN canonical.package_payer p
-        ON p.package_id = l.package_id AND NOT p.withdrawn AND p.valid_from <= l.day
-    GROUP BY ALL
 )
-SELECT service_line_id FROM paid WHERE coalesce(payer, paying_municipality) = own_municipality();
+SELECT DISTINCT service_line_id FROM line JOIN quality.line_payer USING (service_line_id) WHERE payer = own_municipality();
 
 -- Two stays by day and night of one person on one day, at different offers. A person's stays at one offer are joined first.
 CREATE VIEW quality.double_stay AS

@@ -86,6 +86,11 @@ CASES = {
         (cpr_feed(move(BO, "2025-01-15", "0561")), {"Y1"}),
         cpr_feed(move(BO, "2025-01-15", "0561"), move(BO, "2025-01-20", "0461"), move(EVA, "2025-01-15", "0561")),
     ),
+    "egen_betaler": (
+        (line(afregningsform="mellemkommunal", startdato="2025-01-10", ydelseskode="GAMMEL", **FAR), {"Y2"}),
+        {"betalere": [{"pakke_id": "P1", "gyldig_fra": "2024-01-01", "betalingskommune": "561"}],
+         **line(afregningsform="mellemkommunal", startdato="2025-01-10", ydelseskode="GAMMEL", **FAR)},
+    ),
     "mangler_takst": (
         ({"takster": [BASIS["takster"][0] | {"gyldig_til": "2025-01-30"}]}, {"Y1"}),
         {"takster": [BASIS["takster"][0] | {"gyldig_til": "2024-12-31"},
