@@ -128,9 +128,10 @@ def drift_of(
             fate = "læses ikke" if mapping.format in ("xml", "json") else "gemmes, men bruges ikke"
             sentence = f"Kolonnen «{column}» er ny: den {fate}. {remedy}"
             found.append(Drift(NEW, column, sentence))
-    for column in mapping.columns:
-        if column in there and column in columns:
-            found += [*_codes(con, rows, mapping, column), *_retyped(con, rows, mapping, column)]
+    checked = [column for column in mapping.columns if column in there and column in columns]
+    retyped = _retyped(con, rows, mapping, checked)
+    for column in checked:
+        found += [*_codes(con, rows, mapping, column), *retyped.get(column, [])]
     return found
 
 
@@ -261,30 +262,41 @@ def filled_sql(column: str) -> str:
     return f"coalesce(trim(replace({column}, chr(160), ' ')), '') <> ''"
 
 
-def _retyped(con, rows, mapping: FileMapping, column: str) -> Iterator[Drift]:
-    """One drift where most of the column's cells cannot be what the layout says."""
-    typed = [use for use in uses(mapping, column) if use.typed and use.rule.column == column and not use.rule.values]
-    declared = mapping.columns[column].type
-    readings = [(use.rule, use.column) for use in typed]
-    if not typed and declared in DECLARED:
-        readings = [(ColumnRule(column), Column(column, column, DECLARED[declared], ""))]
-    for rule, target in readings:
-        unread = unread_sql(expression(rule, target), target)
-        filled, bad = con.execute(
-            f"SELECT count(*), count(*) FILTER ({unread}) FROM {rows} WHERE {filled_sql(name(column))}"
-        ).fetchone()
-        if not filled or bad < RETYPED_SHARE * filled:
+def _retyped(con, rows, mapping: FileMapping, columns: Sequence[str]) -> dict[str, list[Drift]]:
+    """By column: one drift where most of its cells cannot be what the layout says."""
+    readings = [(column, *reading) for column in columns for reading in _readings(mapping, column)]
+    if not readings:
+        return {}
+    # All are counted in one look at the rows: a file has many columns, and most of them are as they should be.
+    counts = con.execute(f"SELECT {', '.join(_counted(*reading) for reading in readings)} FROM {rows}").fetchone()
+    found: dict[str, list[Drift]] = {}
+    for (column, rule, target), filled, bad in zip(readings, counts[::2], counts[1::2], strict=True):
+        if column in found or not filled or bad < RETYPED_SHARE * filled:
             continue
         reading, share = best_reading(con, rows, rule, target)
         fits = reading if reading != rule and share >= FITTING_SHARE else None
         guess = f" Cellerne kan læses med reglen {told_rule(fits)}." if fits and mapping.version != LOADER else ""
-        yield Drift(
+        found[column] = [Drift(
             RETYPED, column,
             f"Kolonnen «{column}» har skiftet form: {bad} af {filled} udfyldte celler er ikke {target.expected}.{guess} "
             + _remedy(mapping, "Ret mapningen, eller bestil udtrækket som før", "Ret cellerne"),
             reading=fits,
-        )  # fmt: skip
-        return
+        )]  # fmt: skip
+    return found
+
+
+def _readings(mapping: FileMapping, column: str) -> list[tuple[ColumnRule, Column]]:
+    """What a column's cells are held against: the loader columns it fills, else what the layout declares."""
+    typed = [use for use in uses(mapping, column) if use.typed and use.rule.column == column and not use.rule.values]
+    declared = mapping.columns[column].type
+    if not typed and declared in DECLARED:
+        return [(ColumnRule(column), Column(column, column, DECLARED[declared], ""))]
+    return [(use.rule, use.column) for use in typed]
+
+
+def _counted(column: str, rule: ColumnRule, target: Column) -> str:
+    filled = filled_sql(name(column))
+    return f"count(*) FILTER ({filled}), count(*) FILTER ({filled} AND {unread_sql(expression(rule, target), target)})"
 
 
 def told_rule(rule: ColumnRule) -> str:

@@ -8,7 +8,7 @@ import pytest
 pytest.register_assert_rewrite("driver")
 
 from driver import Platform  # noqa: E402  (its asserts explain themselves only when registered first)
-from postgres import either_platform, make_platform_on, postgres_server  # noqa: E402, F401
+from postgres import either_database, either_platform, make_platform_on, postgres_server  # noqa: E402, F401
 
 # Modules whose tests share something that takes long to make, by what it is: one worker makes it, and takes them all.
 TOGETHER = {

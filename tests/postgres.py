@@ -78,14 +78,17 @@ def new_database(server, template="template1"):
 
 @pytest.fixture
 def make_platform_on(make_platform, request):
-    """A function that gives a fresh instance with its register on one of the two databases."""
+    """A function that gives a fresh instance with its register on one of the two databases, or one after `prepare`."""
 
-    def make(database) -> Platform:
+    def make(database, prepare=None) -> Platform:
+        if database == SQLITE:
+            return make_platform(prepare)
         platform = make_platform()
-        if database == POSTGRESQL:
-            use_register(platform.home, new_database(request.getfixturevalue("postgres_server")))
-            for name in ("anna", "bo"):
-                platform.must("user", "add", name, "--role", "controller")
+        use_register(platform.home, new_database(request.getfixturevalue("postgres_server")))
+        for name in ("anna", "bo"):
+            platform.must("user", "add", name, "--role", "controller")
+        if prepare:
+            prepare(platform)
         return platform
 
     return make
@@ -98,7 +101,13 @@ def use_register(home, url):
     path.write_text(f'register_url = "{url}"\n{path.read_text(encoding="utf-8")}', encoding="utf-8")
 
 
-@pytest.fixture(params=[SQLITE, POSTGRESQL])
-def either_platform(request, make_platform_on):
+@pytest.fixture(params=[SQLITE, pytest.param(POSTGRESQL, marks=pytest.mark.heavy)])
+def either_database(request):
+    """Each database; the second time belongs to the heavy part."""
+    return request.param
+
+
+@pytest.fixture
+def either_platform(either_database, make_platform_on):
     """A fresh instance, once on each database."""
-    return make_platform_on(request.param)
+    return make_platform_on(either_database)

@@ -48,10 +48,9 @@ def archived(make_platform):
 
 
 @pytest.fixture
-def attacked(either_platform):
+def attacked(either_database, make_platform_on):
     """(instance, its engine, the attacker's engine) of two booked runs; the attacker's has none of the house's settings."""
-    with_two_runs(either_platform)
-    instance = open_instance(either_platform.home)
+    instance = open_instance(make_platform_on(either_database, with_two_runs).home)
     engine = open_register(instance)
     with Session(engine) as session, session.begin():
         session.add(AccessLog(at=now(), user_name="anna", action="vis", cpr="", purpose="prøve"))

@@ -146,7 +146,8 @@ def test_platform_agrees_with_hand_and_oracle(case, make_platform):
     else:
         oracle.load(GROUND)
         platform = make_platform(with_ground)
-    for step in steps_of(case):
+    steps = list(steps_of(case))
+    for step in steps:
         if "indlaes" in step:
             oracle.load(step["indlaes"])
             report = platform.load(step["indlaes"], step.get("form", "csv"))
@@ -161,9 +162,11 @@ def test_platform_agrees_with_hand_and_oracle(case, make_platform):
             rows = [row for row in booked if row["koersel"] not in runs | {"0"}] if arguments["book"] else proposal
             runs |= {row["koersel"] for row in booked}
             check_lines(step, [of_platform(r) | {c: r[c] for c in ("bilag", "retter")} for r in rows], names)
-        exceptions = platform.exceptions()
-        assert_same_exceptions(exceptions, oracle, parked="afregn" in step)
-        check_exceptions(step, parked_of(exceptions), quarantined_of(exceptions))
+        # What a load has quarantined stands there after the settlement that follows too.
+        if "afregn" in step or "undtagelser" in step or step is steps[-1]:
+            exceptions = platform.exceptions()
+            assert_same_exceptions(exceptions, oracle, parked="afregn" in step)
+            check_exceptions(step, parked_of(exceptions), quarantined_of(exceptions))
     platform.must("verify")
 
 

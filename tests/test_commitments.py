@@ -205,6 +205,7 @@ def test_a_change_has_its_cause(platform, received, files, expected):
     assert changes == sorted(meals + expected)
 
 
+@pytest.mark.heavy
 def test_a_day_before_a_month_is_told_apart_from_the_day_after(platform, received):
     """A fact of the last second of January is in the opening, of the first of February a change."""
     received("2025-01-31", BASIS)
@@ -281,6 +282,7 @@ VARIABLES = {
 }  # fmt: skip
 
 
+@pytest.mark.heavy
 def test_the_marts_add_up_and_tell_when_they_do_not(platform, received, target):
     built(platform, received, target)
     warehouse = open_instance(platform.home).warehouse

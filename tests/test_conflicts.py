@@ -185,6 +185,7 @@ def test_undone_words_are_unsaid(made):
         assert con.execute(CITIZENS).fetchall() == [(BO, "Bob", "Gade 9")] and len(con.execute(CONFLICTS).fetchall()) == 4
 
 
+@pytest.mark.heavy
 def test_a_rebuilt_warehouse_has_heard_the_same(made):
     instance, _ = made
     with open_warehouse(instance) as con:

@@ -173,6 +173,7 @@ def test_manifest_is_parsed_again_when_a_model_changes(tmp_path, monkeypatch):
         dbt_build.prepare_manifest()
 
 
+@pytest.mark.heavy
 def test_deliveries_job_judges_builds_and_publishes(delivered):
     home, result = delivered
     assert result.success
@@ -190,11 +191,13 @@ def test_deliveries_job_judges_builds_and_publishes(delivered):
     assert (home / "published" / "afregning.duckdb").exists()
 
 
+@pytest.mark.heavy
 def test_a_file_nobody_can_read_turns_its_check_red(delivered):
     check = checks(delivered[1])["file", "files_can_be_read"]
     assert not check.passed and "opus_gaadefuld_2024-06-30.csv" in check.description
 
 
+@pytest.mark.heavy
 def test_metadata_and_log_name_no_person(delivered):
     home, result = delivered
     with Platform(home=str(home)).warehouse() as con:
@@ -226,6 +229,7 @@ def test_a_broken_contract_stops_what_comes_after(home):
     assert (home / "published" / "afregning.duckdb").stat().st_mtime_ns == published
 
 
+@pytest.mark.heavy
 def test_monthly_proposal_settles_through_its_month(home):
     result = run("monthly_proposal", home, today=date(2024, 6, 1), partition_key="2024-05")
     assert result.success
@@ -281,6 +285,7 @@ def test_sensor_asks_once_per_content(landed, tmp_path, monkeypatch):
     assert other != key
 
 
+@pytest.mark.heavy
 def test_sensor_asks_for_nothing_that_is_loaded(home, monkeypatch):
     monkeypatch.setenv("AFREGNING_HOME", str(home))
     (home / "landing" / "opus" / "opus_gaadefuld_2024-06-30.csv").unlink()

@@ -332,6 +332,7 @@ def test_the_preview_on_the_page_is_that_of_the_command(own_home, monkeypatch):
     }
 
 
+@pytest.mark.heavy
 def test_an_urgent_proposal_and_a_withdrawal_stand_beside_the_ordinary_one(own_home, monkeypatch):
     platform = Platform(own_home, monkeypatch)
     page = proposal_page(own_home, "anna", monkeypatch)

@@ -27,6 +27,7 @@ from settlement.engine.settle import entitle
 from settlement.instance import create_folders
 from settlement.ledger.register import open_register
 
+pytestmark = pytest.mark.heavy
 REFERENCE = Path(__file__).parent.parent / "data" / "reference"
 CBC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonBasicComponents-2}"
 CAC = "{urn:oasis:names:specification:ubl:schema:xsd:CommonAggregateComponents-2}"
@@ -364,7 +365,6 @@ def test_a_large_demo_is_the_same_bytes_again_and_a_small_one_has_files_of_their
     assert none["invoices"]["documents"] == 0 and not (tmp_path / "none" / "landing" / "fakturaer").exists()
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_twenty_thousand_documents_have_three_hundred_of_each_kind(tmp_path, seed):
     mix = _write(tmp_path, population=58_000, invoices=20_000, seed=seed)["invoices"]

@@ -55,7 +55,7 @@ def written_numbers(draw):
     return (decimal, thousands), f" {sign.format(text)} ", value, len(decimals)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(written_numbers(), st.sampled_from(FACTORS), st.sampled_from(["signed_money", "signed_quantity"]), st.sampled_from("DK"))
 def test_numbers_are_exact(written, factor, kind, mark):
     (decimal, thousands), cell, value, decimals = written
@@ -73,7 +73,7 @@ def test_numbers_are_exact(written, factor, kind, mark):
     assert Fraction(told.replace(",", ".")) == Fraction(expected, 10 ** DECIMALS[kind])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(SHAPES), st.sampled_from(FACTORS[:4]), st.text("0123456789.,-+ '\u00a0x", max_size=12))
 def test_what_is_no_number_of_the_shape_is_never_read(shape, factor, cell):
     decimal, thousands = shape
@@ -116,7 +116,7 @@ def _strictly(cell: str, layout: str) -> date | None:
     return moment.date() if moment.strftime(layout) == cell and moment.year >= 1000 else None
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(LAYOUTS), st.one_of(
     st.text("0123456789-./ ", max_size=12),
     st.dates().map(date.isoformat),

@@ -205,6 +205,7 @@ def test_the_effect_is_told_in_rows_and_kroner_and_nothing_is_kept(opened):
     assert undone.processes[0].after_oere == 0
 
 
+@pytest.mark.heavy
 def test_a_rebuilt_warehouse_is_the_same(opened):
     instance, con, _ = opened
     _loader(opened, BASIS)

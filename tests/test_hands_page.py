@@ -133,6 +133,7 @@ def test_what_waits_is_taken_back_by_one(world, engine, monkeypatch):
         assert holds.waiting(session) == holds.in_force(session) == []
 
 
+@pytest.mark.heavy
 def test_a_citizen_is_held_without_being_shown_and_shown_for_a_purpose(world, engine, monkeypatch):
     anna = at(world, "anna", monkeypatch)
     assert "ti cifre" in said(place(anna, "123", "CPR-nummer", "En borger"))[0] and log_of(engine) == []
@@ -153,6 +154,7 @@ def test_a_citizen_is_held_without_being_shown_and_shown_for_a_purpose(world, en
     assert CPR not in html(bo).replace("-", "") and settled(world) == {"Y3"}
 
 
+@pytest.mark.heavy
 def test_a_counterparty_is_held_by_its_code(world, engine, monkeypatch):
     anna = at(world, "anna", monkeypatch)
     assert "Modparten kendes ikke" in said(place(anna, "999", PARTY, "En modpart"))[0]
@@ -173,6 +175,7 @@ def test_no_word_of_a_citizen_stands_on_a_command_line(world, monkeypatch):
 # --- Manual lines -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.heavy
 def test_a_manual_line_is_added_confirmed_and_withdrawn(world, engine, monkeypatch):
     anna = at(world, "anna", monkeypatch, "Manuelle linjer")
 

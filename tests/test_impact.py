@@ -108,15 +108,18 @@ def previewed(platform):
     return preview, rows, dict(entitled)
 
 
-@pytest.fixture
-def changed(platform):
-    """A platform that has booked April and May, and proposed June after facts that came since."""
+def with_changes(platform):
+    """April and May booked, and June proposed after facts that came since."""
     platform.load(founding())
     platform.settle("mellemkommunal", "2025-04", "2025-05-05", book=True)
     platform.settle("mellemkommunal", "2025-05", "2025-06-05", book=True)
     platform.load(afterwards())
     platform.settle("mellemkommunal", "2025-06", "2025-07-05")
-    return platform
+
+
+@pytest.fixture
+def changed(make_platform):
+    return make_platform(with_changes)
 
 
 def test_every_changed_line_has_its_cause_and_the_causes_sum_to_the_change(changed):
@@ -209,9 +212,8 @@ def test_a_limit_that_is_none_is_refused(platform):
 # --- Mass changes -------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def raised(platform):
-    """A platform that has booked May of 25 lines, and proposed June after a rate 30 per cent higher from 1 April."""
+def with_raise(platform):
+    """May of 25 lines booked, and June proposed after a rate 30 per cent higher from 1 April."""
     world = WORLD | {
         "takster": [{"ydelseskode": "OPH", "tilbud_id": "", "gyldig_fra": "2025-01-01", "gyldig_til": "", "pris": "1000,00"}],
         "katalogydelser": WORLD["katalogydelser"][:1],
@@ -229,7 +231,13 @@ def raised(platform):
     with Session(engine) as session, session.begin():
         for name, role in (("carl", "controller"), ("rita", "revisor")):
             add_user(session, name, role)
-    return platform, engine
+
+
+@pytest.fixture
+def raised(make_platform):
+    """(platform, its engine)"""
+    platform = make_platform(with_raise)
+    return platform, open_register(open_instance(platform.home))
 
 
 BOOK = ("settle", "mellemkommunal", "--through", "2025-06", "--date", "2025-07-05", "--book", "--by", "anna", "--approved-by", "bo")

@@ -143,6 +143,7 @@ def test_files_are_looked_at_loaded_and_undone(visit, home, tmp_path):
     assert (undone.undoes, undone.reason, undone.received_by) == (before + 1, "Forkert fil", "anna")
 
 
+@pytest.mark.heavy
 def test_a_busy_warehouse_is_told_as_a_sentence(visit, home, tmp_path):
     page, _ = visit
     (tmp_path / "katalogydelser.csv").write_text("ydelseskode;enhed\nNY-2;doegn\n", encoding="utf-8")
@@ -224,6 +225,7 @@ def test_what_is_sent_is_written_under_safe_names_and_goes_away():
     assert not scratch.exists()
 
 
+@pytest.mark.heavy
 def test_a_fault_of_the_program_is_its_sentence(home, tmp_path):
     instance = open_instance(home)
     with pytest.raises(StateFault, match="Indlæsning 999 findes ikke"):

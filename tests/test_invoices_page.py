@@ -85,6 +85,7 @@ def test_what_is_ready_is_paid_once_and_a_decision_is_kept(page, own_home):
     expect(page.get_by_text("Ingen fakturaer er klar til betaling.")).to_be_visible(timeout=90_000)
 
 
+@pytest.mark.heavy
 def test_an_invalid_invoice_is_rejected_with_the_rules_it_breaks(page, own_home):
     """Of the first invoice shown, the file in the archive lacks what its standard asks for."""
     instance, engine = open_instance(own_home), open_register(open_instance(own_home))

@@ -147,6 +147,7 @@ def over_s3_of(store):
     return lambda system: over_s3(store, f"udtraek/{system}", quiet_seconds=1)
 
 
+@pytest.mark.heavy
 def test_a_strange_host_key_is_refused(opus, sftp, folder, tmp_path):
     put(folder, "opus_posteringer_2026-01-31.csv")
     make_key(tmp_path / "another")
@@ -161,6 +162,7 @@ def test_a_strange_host_key_is_refused(opus, sftp, folder, tmp_path):
     assert take(set_landing(opus.home, opus=over_sftp(sftp, folder)))[0] == [["opus_posteringer_2026-01-31.csv"]]
 
 
+@pytest.mark.heavy
 def test_wrong_keys_and_passwords_are_told_without_secrets(platform, sftp, store, secrets, folder, tmp_path, monkeypatch):
     make_key(tmp_path / "another")
     (tmp_path / "broken").write_text("ingen nøgle")
@@ -191,6 +193,7 @@ def test_wrong_keys_and_passwords_are_told_without_secrets(platform, sftp, store
     assert take(set_landing(platform.home, opus=over_s3(store, "klar/tom"))) == ([], [], [])  # an empty prefix is none
 
 
+@pytest.mark.heavy
 def test_a_password_from_the_environment_opens_a_server(platform, folder, tmp_path, monkeypatch):
     """By asyncssh's own server, for sshd takes passwords of the machine's users only."""
     put(folder, "opus_posteringer_2026-01-31.csv")
@@ -263,7 +266,7 @@ def test_files_on_their_way_are_left(opus, folder):
     assert all("er ikke færdigskrevet" in sentence for sentence in told)
 
 
-@pytest.mark.parametrize("transport", ["folder", "sftp"])
+@pytest.mark.parametrize("transport", ["folder", pytest.param("sftp", marks=pytest.mark.heavy)])
 def test_a_file_being_written_is_left_until_it_lies_still(platform, sftp, folder, transport):
     place = {"url": str(folder), "quiet_seconds": 1} if transport == "folder" else over_sftp(sftp, folder, quiet_seconds=1)
     instance = set_landing(platform.home, opus=place)
@@ -342,7 +345,9 @@ def test_without_a_date_in_its_name_a_file_is_of_its_day_and_content_counts_once
     assert names == [] and "er modtaget før, i indlæsning 1" in told
 
 
-@pytest.mark.parametrize("cache", ["intact", "missing", "broken", "wrong"])
+@pytest.mark.parametrize("cache", [
+    "intact", "wrong", pytest.param("missing", marks=pytest.mark.heavy), pytest.param("broken", marks=pytest.mark.heavy),
+])  # fmt: skip
 def test_the_cache_only_saves_work(opus, folder, cache, monkeypatch):
     put(folder, "opus_posteringer_2026-01-31.csv")
     assert len(take(opus)[0]) == 1

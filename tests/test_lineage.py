@@ -392,6 +392,7 @@ def test_the_export_is_whole_and_asks_nobody_for_anything(exported):
     assert [(f["name"], f["field"]) for f in fields] == [("staging.stg_piece", "amount_oere")]
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not CHROMIUM.exists(), reason=f"no Chromium at {CHROMIUM}; CHROMIUM names another")
 def test_the_export_is_searched_and_followed_in_a_browser(exported, browser):  # noqa: F811
     page = browser.new_page()

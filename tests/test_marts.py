@@ -444,6 +444,7 @@ def test_every_model_and_column_is_described(built, mart, target):
         assert described == there, model["name"]
 
 
+@pytest.mark.heavy
 def test_every_identity_can_fail(built, mart, target, tmp_path):
     """One figure of each identity is spoilt; every one of its tests must tell."""
     mart("CHECKPOINT")
@@ -473,6 +474,7 @@ def test_every_identity_can_fail(built, mart, target, tmp_path):
     assert len(results) == 16 and set(results.values()) == {"fail"}, results
 
 
+@pytest.mark.heavy
 def test_a_build_without_its_variables_is_refused_by_name(target, tmp_path):
     chosen = {"build": "build_id", "int_service_line": "person_salt", "int_service_line_month": "horizon"}
     outcome = dbt(tmp_path / "warehouse.duckdb", target, "run", "--select", *chosen, variables={})

@@ -74,7 +74,7 @@ def test_every_pair_in_twenty_worlds(capsys):
 # --- § 9.1, 9.2, 9.3, 9.4, 9.5, 9.6 on the engine ----------------------------------------------------------------------
 
 
-@examples(4)
+@examples(3)
 @given(WORLDS)
 def test_1_second_run_is_empty(worlds):
     """§ 9.1: after the last run of every process and timing, none has anything left, also at a later booking date."""
@@ -95,7 +95,7 @@ def net(ledger, parked):
     return {key: worth for key, worth in sums.items() if any(worth)}
 
 
-@examples(4)
+@examples(3)
 @given(WORLDS)
 def test_2_event_by_event_nets_to_one_run(worlds):
     """§ 9.2, in time for every claim: a deadline is judged at the run, so what is late is decided by when it ran."""

@@ -221,6 +221,7 @@ def test_time_alone_opens_a_finding(world):
     assert world.open("mangler_takst") == {"Y1"}
 
 
+@pytest.mark.heavy
 def test_a_rebuild_gives_the_same_findings_of_the_same_loads(world):
     for month, rule in enumerate(CASES, 1):
         world.load(CASES[rule][0][0], f"2025-{month:02d}-28")

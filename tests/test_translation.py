@@ -200,6 +200,7 @@ def test_the_effect_of_a_decision_is_told_in_kroner(opened):
     assert con.execute(LINES).fetchall() == [("A-1", "DAG", "DAG")]
 
 
+@pytest.mark.heavy
 def test_a_rebuilt_warehouse_translates_the_same(opened):
     instance, con, _ = opened
     _loader(opened, BASIS)
