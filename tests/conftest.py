@@ -18,8 +18,8 @@ TOGETHER = {
     ),
     **{
         module: (module,) for module in (
-            "test_commitments", "test_dagster", "test_demo", "test_demo_invoices", "test_landing", "test_marts", "test_reproduce",
-            "test_run", "test_second_municipality", "test_source_matrix", "test_sources",
+            "test_commitments", "test_dagster", "test_demo", "test_demo_invoices", "test_landing", "test_marts",
+            "test_quality_rules", "test_reproduce", "test_run", "test_second_municipality", "test_source_matrix", "test_sources",
         )
     },
 }  # fmt: skip

@@ -219,7 +219,8 @@ def test_a_day_before_a_month_is_told_apart_from_the_day_after(platform, receive
 # --- The identities, on any world ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(1, 6))])
+@pytest.mark.heavy
+@pytest.mark.parametrize("seed", range(6))
 def test_opening_and_changes_give_closing_month_after_month(platform, received, seed):
     """What was the closing when February ended is the opening in March, whatever has arrived since."""
     first, *later = World(seed, events=4).loads
@@ -336,6 +337,7 @@ def told_on_page(page):
     return re.search(r'<p class="afr-lead">(.*?)</p>', html).group(1), [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in rows]
 
 
+@pytest.mark.heavy
 def test_what_cannot_be_committed_is_told_with_what_it_lacks(platform, received, target, monkeypatch):
     """K has a rate until 15 March 2026 and is counted so far; MAD until the end of 2025, also of what nobody has delivered yet.
     A package without a payer is counted and told. What is nobody's to settle, and what is annulled, is not."""

@@ -239,6 +239,7 @@ def test_an_edited_mapping_does_not_hide_the_rule_that_was_used(traced):
     assert "Reglerne kendes ikke: mapningen er ændret siden" in traced.must("trace", "ydelser", service_line_id)
 
 
+@pytest.mark.heavy
 def test_another_systems_word_is_told_as_its_own(traced):
     settings = traced.home / "settings.toml"
     settings.write_text(settings.read_text().replace("[kilder]\n", '[kilder]\n"borgere.postnummer" = ["dubu"]\n'))

@@ -95,6 +95,7 @@ def net(ledger, parked):
     return {key: worth for key, worth in sums.items() if any(worth)}
 
 
+@pytest.mark.heavy
 @examples(3)
 @given(WORLDS)
 def test_2_event_by_event_nets_to_one_run(worlds):
@@ -111,6 +112,7 @@ def test_2_event_by_event_nets_to_one_run(worlds):
     assert net(stepwise.ledger, parked) == net(at_once.ledger, parked)
 
 
+@pytest.mark.heavy
 @examples(3)
 @given(WORLDS, st.integers(0, 999))
 def test_3_order_of_rows_does_not_matter(worlds, seed):
@@ -177,6 +179,7 @@ def test_5_splitting_a_period_gives_the_same_quantity(specs, cut):
     assert all(abs(difference) <= Fraction(counts[key], 2) for key, difference in amounts.items())
 
 
+@pytest.mark.heavy
 @examples(4)
 @given(WORLDS)
 def test_6_a_correction_never_exceeds_what_it_corrects(worlds):

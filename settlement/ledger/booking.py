@@ -67,35 +67,58 @@ def book(
     Returns the run; None for an empty proposal, which makes no run. A proposal booked before gives its run again.
     Raises StateFault where rights, approval, ledger head, gates or accounting period forbid it.
     """
+    with Session(engine) as session:
+        heads.complete(instance, session)
+        proposal, run = _asked(session, proposal_id, user_name)
+        is_to_be_booked = run is None and proposal.line_count > 0
+        if is_to_be_booked:
+            _demand_bookable(session, proposal, user_name)
+    if is_to_be_booked:
+        with opened(instance, proposal) as con:
+            # What moves booked money is read before the ledger is held: it depends on what the proposal has frozen alone.
+            with Session(engine) as session:
+                mass = bounds.mass_changes_of(con, instance, session, proposal)
+            run = _booked(instance, engine, con, proposal_id, user_name, accounting_period, mass)
+    with Session(engine) as session:
+        heads.complete(instance, session)
+    return run
+
+
+def _booked(
+    instance: Instance, engine: Engine, con: duckdb.DuckDBPyConnection, proposal_id: int, user_name: str,
+    accounting_period: tuple[int, int] | None, mass: list[bounds.MassChange],
+) -> SettlementRun:  # fmt: skip
+    """The transaction of `book`: all that others may have changed meanwhile is judged again under the ledger's lock."""
     with writing(engine) as session:
         one_at_a_time(session)
         heads.complete(instance, session)
-        user_with_right(session, user_name, MAY_BOOK, "bogføre afregninger")
-        proposal = session.get(Proposal, proposal_id)
-        if proposal is None:
-            raise StateFault(f"Forslag {proposal_id} findes ikke. Lav et nyt forslag.")
-        done = session.scalars(select(SettlementRun).where(SettlementRun.proposal_id == proposal_id)).first()
+        proposal, done = _asked(session, proposal_id, user_name)
         if done:
             return done
-        if proposal.line_count == 0:
-            return None
         approval = _demand_bookable(session, proposal, user_name)
         period = periods.demand_open(session, proposal.booking_date, accounting_period, proposal.through)
         run = new_run(session, proposal, approval.approved_by, user_name, period)
-        with opened(instance, proposal) as con, booking_opened(session, run.run_no):
+        with booking_opened(session, run.run_no):
             if not proposal.withdraws and (holds.have_changed(con, session) or manual.have_changed(con, session)):
                 raise StateFault(
                     f"En tilbageholdelse eller en manuel linje er bekræftet, siden forslag {proposal_id} blev lavet. "
                     "Lav et nyt forslag."
                 )
-            bounds.demand_released(con, instance, session, proposal, approval)
+            bounds.demand_released(mass, instance, session, proposal, approval)
             documents = _documents(con, session, instance, proposal, run)
             _number(con, session, proposal, run, documents)
             insert_run(session, con, instance, run, documents)
             _fill_outbox(session, run, documents)
-    with Session(engine) as session:
-        heads.complete(instance, session)
     return run
+
+
+def _asked(session: Session, proposal_id: int, user_name: str) -> tuple[Proposal, SettlementRun | None]:
+    """The proposal a person with the right wants booked, and the run that has booked it already."""
+    user_with_right(session, user_name, MAY_BOOK, "bogføre afregninger")
+    proposal = session.get(Proposal, proposal_id)
+    if proposal is None:
+        raise StateFault(f"Forslag {proposal_id} findes ikke. Lav et nyt forslag.")
+    return proposal, session.scalars(select(SettlementRun).where(SettlementRun.proposal_id == proposal_id)).first()
 
 
 def _demand_bookable(session: Session, proposal: Proposal, user_name: str) -> Approval:

@@ -164,16 +164,23 @@ def outside(con: duckdb.DuckDBPyConnection, bounds: Bounds) -> list[tuple]:
     return found
 
 
-def demand_released(
-    con: duckdb.DuckDBPyConnection, instance: Instance, session: Session, proposal: Proposal, approval: Approval
-) -> None:
-    """Raises StateFault with the exact sum where a mass change of the proposal, opened on `con`, stops the booking."""
+def mass_changes_of(
+    con: duckdb.DuckDBPyConnection, instance: Instance, session: Session, proposal: Proposal
+) -> list[MassChange]:  # fmt: skip
+    """The mass changes above a limit of a proposal opened on `con`: always the same, whatever is booked meanwhile."""
     if proposal.withdraws:
-        return  # a document withdrawn by name is its own decision
+        return []  # a document withdrawn by name is its own decision
     if not con.execute("SELECT 1 FROM ledger_line WHERE process = ? LIMIT 1", [proposal.process]).fetchone():
-        return  # nothing booked is moved
+        return []  # nothing booked is moved
     changes.compute(con, instance, session, proposal)
-    _demand(proposal, mass_changes(con, instance.bounds), instance.bounds, _released_by(session, proposal) - {
+    return mass_changes(con, instance.bounds)
+
+
+def demand_released(
+    found: list[MassChange], instance: Instance, session: Session, proposal: Proposal, approval: Approval
+) -> None:  # fmt: skip
+    """Raises StateFault with the exact sum where a mass change that was found stops the booking."""
+    _demand(proposal, found, instance.bounds, _released_by(session, proposal) - {
         proposal.created_by, approval.approved_by,
     })  # fmt: skip
 
@@ -217,8 +224,7 @@ def release(instance: Instance, session: Session, *, proposal_id: int, user_name
             raise StateFault(f"«{user_name}» har {did} forslag {proposal_id}. En anden skal frigive det.")
     reason = written(reason, "Frigivelsen mangler en begrundelse. Skriv hvorfor, og prøv igen.")
     with opened(instance, proposal) as con:
-        changes.compute(con, instance, session, proposal)
-        found = [] if proposal.withdraws else mass_changes(con, instance.bounds)
+        found = mass_changes_of(con, instance, session, proposal)
     if not found:
         raise StateFault(f"Forslag {proposal_id} har ingen masseændring, der skal frigives. Godkend og bogfør det.")
     _demand(proposal, found, instance.bounds, {user_name})
