@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-import sqlalchemy
 from sqlalchemy.orm import Session
 
 from orchestration.pipeline import last_load_id
@@ -46,16 +43,14 @@ def run_pipeline(instance: Instance, *, today: date, progress: Callable[[str], N
     progress("Starter Dagster")
     warnings.filterwarnings("ignore", module="dagster")  # previews of Dagster's next version, of no use here
     warnings.filterwarnings("ignore", module="pyspark")  # Great Expectations loads it where it is installed
-    import dagster as dg
-
     from orchestration.definitions import defs
+    from orchestration.run_log import run_instance
 
     register = open_register(instance)
     load_before = last_load_id(instance)
     before = {(p.process, p.timing): p for p in _newest(register)}
     _tell_steps(progress)
-    home = dagster_home(instance)
-    with _hurried_log(home), dg.DagsterInstance.from_config(str(home)) as dagster:
+    with run_instance(dagster_home(instance)) as dagster:
         result = defs.resolve_job_def("pipeline").execute_in_process(
             instance=dagster, raise_on_error=False,
             run_config={
@@ -84,32 +79,6 @@ def dagster_home(instance: Instance) -> Path:
     if not (home / "dagster.yaml").exists():
         (home / "dagster.yaml").write_text(DAGSTER_SETTINGS, encoding="utf-8")
     return home
-
-
-@contextmanager
-def _hurried_log(home: Path) -> Iterator[None]:
-    """Spares Dagster's own log the wait for the disk: it opens a connection for each of a run's hundreds of events,
-    and SQLite folds its write-ahead log in whenever the last one closes. The log is no truth; the register waits.
-    """
-    held: dict[str, sqlite3.Connection] = {}
-
-    def relax(connection, _) -> None:
-        if not isinstance(connection, sqlite3.Connection):
-            return
-        place = connection.execute("PRAGMA database_list").fetchone()[2]
-        if Path(place).is_relative_to(home):
-            connection.execute("PRAGMA synchronous = OFF")
-            if place not in held:
-                held[place] = sqlite3.connect(place, check_same_thread=False)
-                held[place].execute("SELECT count(*) FROM sqlite_master").fetchone()
-
-    sqlalchemy.event.listen(sqlalchemy.Engine, "connect", relax)
-    try:
-        yield
-    finally:
-        sqlalchemy.event.remove(sqlalchemy.Engine, "connect", relax)
-        for connection in held.values():
-            connection.close()
 
 
 def _tell_steps(progress: Callable[[str], None]) -> None:
