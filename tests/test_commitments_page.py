@@ -74,11 +74,12 @@ def test_figures_filters_and_causes_equal_sql(demo_home, browser, tmp_path):  # 
             FROM marts.commitment_blocked WHERE year(month) = ? GROUP BY reason ORDER BY reason DESC""",
             horizon.year,
         )  # fmt: skip
-        assert [reason for reason, *_ in lacking] == ["mangler_takst", "mangler_betaler"]
+        assert lacking  # which of the two depends on the month the demo ends in
         head = page.locator(".afr-head").inner_text()
-        sentences = "Hertil kommer {} uden takst i {}.", "{} er uden betaler i {}."
-        for said, (_, lines, months) in zip(sentences, lacking, strict=True):
-            assert said.format(fmt.count_of(lines, "ydelse", "ydelser"), fmt.count_of(months, "måned", "måneder")) in head
+        sentences = {"mangler_takst": "Hertil kommer {} uden takst i {}.", "mangler_betaler": "{} er uden betaler i {}."}
+        for reason, lines, months in lacking:
+            counted = fmt.count_of(lines, "ydelse", "ydelser"), fmt.count_of(months, "måned", "måneder")
+            assert sentences[reason].format(*counted) in head
         expect_blocked(page, demo_home, horizon.year)
 
         department, name = ask(
