@@ -51,7 +51,8 @@ def server():
 
 def _as_owner(program, *arguments):
     """Runs one of the server's programs; the server refuses to run as root."""
-    as_postgres = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    # Debian keeps it where not every PATH looks.
+    as_postgres = [shutil.which("runuser") or "/usr/sbin/runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     done = subprocess.run(
         [*as_postgres, BINARIES[-1] / program, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True, cwd="/",
