@@ -29,7 +29,7 @@ run: .venv/ready $(AFREGNING_HOME)/settings.toml  ## sets up, makes a demo insta
 test: .venv/ready lint  ## sets up and passes the tests
 	$(BIN)/pytest -n 3 -m "not heavy and not spark"
 
-heavy: .venv/ready  ## the seldom-needed tests: many more generated worlds, larger populations
+heavy: .venv/ready  ## the seldom-needed tests: many more generated worlds, larger populations, the register on PostgreSQL again
 	$(BIN)/pytest -n 3 -m heavy
 
 .venv/spark: requirements-spark.lock .venv/ready

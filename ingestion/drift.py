@@ -131,7 +131,9 @@ def drift_of(
     checked = [column for column in mapping.columns if column in there and column in columns]
     retyped = _retyped(con, rows, mapping, checked)
     for column in checked:
-        found += [*_codes(con, rows, mapping, column), *retyped.get(column, [])]
+        found += _codes(con, rows, mapping, column)
+        if column in retyped:
+            found.append(retyped[column])
     return found
 
 
@@ -262,26 +264,26 @@ def filled_sql(column: str) -> str:
     return f"coalesce(trim(replace({column}, chr(160), ' ')), '') <> ''"
 
 
-def _retyped(con, rows, mapping: FileMapping, columns: Sequence[str]) -> dict[str, list[Drift]]:
+def _retyped(con, rows, mapping: FileMapping, columns: Sequence[str]) -> dict[str, Drift]:
     """By column: one drift where most of its cells cannot be what the layout says."""
     readings = [(column, *reading) for column in columns for reading in _readings(mapping, column)]
     if not readings:
         return {}
     # All are counted in one look at the rows: a file has many columns, and most of them are as they should be.
     counts = con.execute(f"SELECT {', '.join(_counted(*reading) for reading in readings)} FROM {rows}").fetchone()
-    found: dict[str, list[Drift]] = {}
+    found: dict[str, Drift] = {}
     for (column, rule, target), filled, bad in zip(readings, counts[::2], counts[1::2], strict=True):
         if column in found or not filled or bad < RETYPED_SHARE * filled:
             continue
         reading, share = best_reading(con, rows, rule, target)
         fits = reading if reading != rule and share >= FITTING_SHARE else None
         guess = f" Cellerne kan læses med reglen {told_rule(fits)}." if fits and mapping.version != LOADER else ""
-        found[column] = [Drift(
+        found[column] = Drift(
             RETYPED, column,
             f"Kolonnen «{column}» har skiftet form: {bad} af {filled} udfyldte celler er ikke {target.expected}.{guess} "
             + _remedy(mapping, "Ret mapningen, eller bestil udtrækket som før", "Ret cellerne"),
             reading=fits,
-        )]  # fmt: skip
+        )  # fmt: skip
     return found
 
 

@@ -70,10 +70,12 @@ def canonical_faults(con: duckdb.DuckDBPyConnection, load_id: int) -> Iterator[s
     """A sentence per canonical table whose rows of this load break its contract; no values are shown."""
     from pandera.errors import SchemaErrors
 
-    changed = con.execute(" UNION ALL ".join(
+    changed = set(con.execute(" UNION ALL ".join(
         f"SELECT '{table}' WHERE EXISTS (FROM canonical.{table} WHERE load_id = {load_id})" for table in contracts()
-    )).fetchall()  # fmt: skip
-    for contract in (contracts()[table] for (table,) in changed):
+    )).fetchall())  # fmt: skip
+    for contract in contracts().values():
+        if (contract.table,) not in changed:
+            continue
         columns = ", ".join(contract.names)
         schema = canonical_schema(contract)
         cursor = con.cursor()

@@ -46,10 +46,11 @@ SELECT coalesce(c.person, s.cpr) AS person, arg_max(s.municipality, s.valid_from
 FROM canonical.citizen_residence s LEFT JOIN quality.person c ON c.cpr = s.cpr
 WHERE NOT s.withdrawn AND s.valid_from <= as_of() GROUP BY 1;
 
--- Who pays a line on its last paid day, of one that runs on on the newest (settlement.md § 4).
+-- Who pays a line (settlement.md § 4) on its last paid day, of one that goes on as_of(), of one that has not begun its first.
 CREATE VIEW quality.line_payer AS
 WITH line AS (
-    SELECT service_line_id, package_id, paying_municipality, least(last_day, as_of()) AS day FROM quality.living_line
+    SELECT service_line_id, package_id, paying_municipality, greatest(first_day, least(last_day, as_of())) AS day
+    FROM quality.living_line
 ),
 dated AS (
     SELECT l.service_line_id, l.paying_municipality,

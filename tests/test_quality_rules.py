@@ -89,8 +89,11 @@ CASES = {
     ),
     "egen_betaler": (
         (line(afregningsform="mellemkommunal", startdato="2025-01-10", ydelseskode="GAMMEL", **FAR), {"Y2"}),
-        {"betalere": [{"pakke_id": "P1", "gyldig_fra": "2024-01-01", "betalingskommune": "561"}],
-         **line(afregningsform="mellemkommunal", startdato="2025-01-10", ydelseskode="GAMMEL", **FAR)},
+        # Another pays from before it began, or from the day it will begin.
+        {"betalere": [{"pakke_id": "P1", "gyldig_fra": "2024-01-01", "betalingskommune": "561"},
+                      {"pakke_id": "P2", "gyldig_fra": "2025-06-01", "betalingskommune": "561"}],
+         "ydelser": [*line(afregningsform="mellemkommunal", startdato="2025-01-10", ydelseskode="GAMMEL", **FAR)["ydelser"],
+                     *line(ydelse_id="Y3", pakke_id="P2", afregningsform="mellemkommunal", startdato="2025-06-01")["ydelser"]]},
     ),
     "mangler_takst": (
         ({"takster": [BASIS["takster"][0] | {"gyldig_til": "2025-01-30"}]}, {"Y1"}),

@@ -487,7 +487,7 @@ def _neighbour(folder: Path, loader: bool) -> tuple[str, str, Path]:
 
 @pytest.mark.parametrize(("group", "name"), [
     pytest.param("systems", "good", marks=pytest.mark.heavy), *(("loader", name) for name in CASES),
-])
+])  # fmt: skip
 def test_a_file_of_each_format_becomes_what_is_documented(worlds, tmp_path, group, name):
     _matrix(worlds, tmp_path, group, name, FAST)
 

@@ -68,7 +68,7 @@ def book(
     Raises StateFault where rights, approval, ledger head, gates or accounting period forbid it.
     """
     with Session(engine) as session:
-        heads.complete(instance, session)
+        heads.complete(instance, session)  # of a chain that was cut, what follows would say what is beside the point
         proposal, run = _asked(session, proposal_id, user_name)
         is_to_be_booked = run is None and proposal.line_count > 0
         if is_to_be_booked:
